@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# The only entry point. `make help` lists the targets.
+# build/ holds everything that is made; nothing is written beside the sources.
+
+OUTPUT  ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+V       ?= 0
+T       ?=
+TIME    ?= 60
+SEED    ?=
+
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+ARCH    := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+VERSION := 0.1.0
+
+ifeq ($(V),1)
+Q =
+msg =
+else
+Q = @
+msg = @printf '  %-8s %s\n' '$(1)' '$(patsubst $(OUTPUT)/%,%,$(2))';
+MAKEFLAGS += --no-print-directory
+endif
+
+PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libisal libnghttp2 sqlite3 libsodium \
+            libmicrohttpd libcjson libcap-ng libzstd
+ifneq ($(MAKECMDGOALS),help)
+ifneq ($(MAKECMDGOALS),deps)
+HAVE_ISAL := $(shell pkg-config --exists libisal 2>/dev/null && echo 1)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+endif
+endif
+
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
+           -Wundef -Wno-unused-parameter -Wno-format-nonliteral
+CFLAGS  ?= -O2 -g
+CPPFLAGS_ALL := -D_GNU_SOURCE -DREQTAP_VERSION='"$(VERSION)"' -I. -I$(OUTPUT) $(PKG_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL   := -std=gnu11 $(WARN) -MMD -MP $(CFLAGS)
+LDLIBS_ALL   := $(PKG_LIBS) -lpthread $(LDLIBS)
+SAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+BPF_OBJ  := $(BPF_SRC:%.c=$(OUTPUT)/%.o)
+BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
+             -Wno-unused-parameter -Wno-missing-declarations -I. -MMD -MP
+SKEL     := $(OUTPUT)/reqtap.skel.h
+
+PROTO_C  := $(OUTPUT)/proto/otlp.pb-c.c
+AGENT_SRC := $(wildcard agent/*.c)
+AGENT_OBJ := $(AGENT_SRC:%.c=$(OUTPUT)/%.o) $(PROTO_C:.c=.o)
+LIB_OBJ   := $(filter-out $(OUTPUT)/agent/main.o,$(AGENT_OBJ))
+SAN_OBJ   := $(LIB_OBJ:$(OUTPUT)/%=$(OUTPUT)/san/%)
+UNIT      := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: help all demo check unit live servers vmtest lint format fuzz fuzz-replay bench image deps install clean
+
+help: ## this list
+	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+all: deps ## build build/reqtap
+	$(Q)$(MAKE) $(OUTPUT)/reqtap
+
+deps: ## install what is missing, by Debian package name (root)
+	$(Q)tests/deps.sh build
+
+demo: ## see what reqtap is for, in about 15 seconds (root)
+	$(Q)tests/deps.sh build demo
+	$(Q)$(MAKE) $(OUTPUT)/reqtap
+	$(Q)tests/demo/demo
+
+check: ## every test that belongs to every change (root)
+	$(Q)tests/deps.sh build test
+	$(Q)$(MAKE) -j2 $(OUTPUT)/reqtap $(UNIT) $(FUZZ)
+	$(Q)$(MAKE) lint
+	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) unit fuzz live
+
+unit: $(UNIT) ## unit tests under ASan and UBSan; T=line runs one
+	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' unit
+
+live: $(OUTPUT)/reqtap ## tests against real servers on this kernel (root); T=name runs one
+	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' live
+
+fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
+	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'
+
+bench: $(OUTPUT)/reqtap $(BENCH) ## measure the budgets; JSON and a plot under build/bench/
+	$(Q)tests/deps.sh build bench
+	$(Q)/usr/bin/python3 tests/bench/bench.py --output $(OUTPUT) --only '$(T)'
+
+lint: ## style, shell, spelling, length of functions and map names
+	$(Q)tests/lint.sh
+
+format: ## apply .clang-format
+	$(Q)clang-format -i $(wildcard bpf/*.[ch] agent/*.[ch] vmlinux/*.h tests/*/*.[ch])
+
+install: $(OUTPUT)/reqtap ## copy to DESTDIR/PREFIX
+	install -D -m 755 $(OUTPUT)/reqtap $(DESTDIR)$(PREFIX)/bin/reqtap
+	$(Q)for page in docs/*.1; do [ -e "$$page" ] || continue; \
+	  install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}"; done
+
+clean: ## remove build/
+	$(Q)rm -rf $(OUTPUT)
+
+# ---- kernel side: each .bpf.c alone, linked into one object, one skeleton
+$(OUTPUT)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call msg,BPF,$@)mkdir -p $(@D) && $(CLANG) $(BPF_FLAGS) -c $< -o $@
+
+$(OUTPUT)/reqtap.bpf.o: $(BPF_OBJ)
+	$(call msg,LINK,$@)$(BPFTOOL) gen object $@ $(BPF_OBJ)
+
+$(SKEL): $(OUTPUT)/reqtap.bpf.o
+	$(call msg,SKEL,$@)$(BPFTOOL) gen skeleton $< name reqtap > $@
+
+# ---- generated protocol code
+$(OUTPUT)/proto/%.pb-c.c: proto/%.proto
+	$(call msg,PROTO,$@)mkdir -p $(@D) && protoc-c --c_out=$(OUTPUT) $<
+
+$(OUTPUT)/proto/%.pb-c.o: $(OUTPUT)/proto/%.pb-c.c
+	$(call msg,CC,$@)$(CC) -std=gnu11 -O2 -g -I$(OUTPUT) -MMD -MP -c $< -o $@
+
+$(OUTPUT)/san/proto/%.pb-c.o: $(OUTPUT)/proto/%.pb-c.c
+	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O1 -g $(SAN) -I$(OUTPUT) -MMD -MP -c $< -o $@
+
+# ---- agent
+$(OUTPUT)/agent/%.o: agent/%.c | $(PROTO_C) $(SKEL)
+	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
+
+$(OUTPUT)/san/agent/%.o: agent/%.c | $(PROTO_C) $(SKEL)
+	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -O1 $(SAN) -c $< -o $@
+
+# the only file that sees the skeleton is rebuilt when a BPF program changes
+$(OUTPUT)/agent/probe.o $(OUTPUT)/san/agent/probe.o: $(SKEL)
+
+$(OUTPUT)/reqtap: $(AGENT_OBJ)
+	$(call msg,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS_ALL) -o $@
+
+# ---- tests: a unit test is linked with every module but main
+$(OUTPUT)/libsan.a: $(SAN_OBJ)
+	$(call msg,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(OUTPUT)/unit/%: tests/unit/%.c $(OUTPUT)/libsan.a
+	$(call msg,TEST,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -O1 $(SAN) -MF $@.d \
+	  $< $(OUTPUT)/libsan.a $(LDLIBS_ALL) -lcmocka -o $@
+
+$(OUTPUT)/fuzzobj/%.o: %.c | $(PROTO_C) $(SKEL)
+	$(call msg,CC,$@)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS_ALL) -std=gnu11 -O1 -g -MMD -MP \
+	  -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -c $< -o $@
+
+$(OUTPUT)/fuzzobj/proto/%.o: $(OUTPUT)/proto/%.c
+	$(call msg,CC,$@)mkdir -p $(@D) && $(CLANG) -std=gnu11 -O1 -g -I$(OUTPUT) \
+	  -fsanitize=fuzzer-no-link,address,undefined -c $< -o $@
+
+$(OUTPUT)/libfuzz.a: $(patsubst $(OUTPUT)/%,$(OUTPUT)/fuzzobj/%,$(LIB_OBJ))
+	$(call msg,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(OUTPUT)/fuzz/%: tests/fuzz/%.c $(OUTPUT)/libfuzz.a
+	$(call msg,FUZZ,$@)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS_ALL) -std=gnu11 -O1 -g -MMD -MP -MF $@.d \
+	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  $< $(OUTPUT)/libfuzz.a $(LDLIBS_ALL) -o $@
+
+$(OUTPUT)/bench/%: tests/bench/%.c $(LIB_OBJ)
+	$(call msg,BENCH,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< $(LIB_OBJ) $(LDLIBS_ALL) -o $@
+
+-include $(shell find $(OUTPUT) -name '*.d' 2>/dev/null)

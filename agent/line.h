@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * line: assembles the fragments of one thread on one stream into lines.
+ *
+ * An unbuffered print("a", 1) is four writes, and threads interleave: so a line belongs to a
+ * (thread, stream) pair. Bytes that end no line wait for the rest until the timeout, the end of
+ * the thread, or the maximum length.
+ */
+#ifndef REQTAP_LINE_H
+#define REQTAP_LINE_H
+
+#include <stdint.h>
+#include "agent/str.h"
+#include "bpf/event.h"
+
+#define LINE_MAX_BYTES (256 * 1024) /* default of --line-max */
+#define LINE_TIMEOUT_NS 1000000000ULL
+
+/* What ended a line. */
+enum line_end {
+	LINE_END_NEWLINE, /* "\n" or "\r\n", neither kept */
+	LINE_END_NUL,
+	LINE_END_MAX,     /* longer than the maximum: cut at a UTF-8 boundary */
+	LINE_END_TIMEOUT, /* no more bytes came */
+	LINE_END_EXIT,    /* the thread or process ended */
+	LINE_END_GAP,     /* the next fragment was lost */
+};
+
+struct line {
+	struct str text; /* valid UTF-8, without its line end */
+	enum line_end end;
+	uint32_t cut_bytes;      /* dropped beyond the maximum */
+	uint32_t replaced_bytes; /* invalid UTF-8 replaced by U+FFFD */
+	uint64_t container;
+	uint64_t inode;
+	uint64_t time_ns;        /* CLOCK_BOOTTIME of the write that ended it */
+	uint64_t first_write_ns; /* of the write that began it: equal times are one write */
+	uint64_t request;        /* owner; 0: none, or its fragments disagree */
+	uint32_t device;
+	uint32_t tgid;
+	uint32_t tid;
+	uint8_t unit;   /* enum rt_unit_kind */
+	uint8_t stream; /* enum rt_stream_kind */
+	bool origin;
+	bool starts_write;    /* the first line of its write */
+	uint32_t lost_writes; /* lost on this stream just before this line */
+	uint32_t lost_bytes;
+	uint16_t lost_reason; /* enum rt_counter */
+};
+
+/* The line and its text live until the function returns. */
+typedef void (*line_fn)(void *ctx, const struct line *line);
+
+struct line_stats {
+	uint64_t lines;
+	uint64_t cut_lines;
+	uint64_t cut_bytes;
+	uint64_t replaced_bytes;
+	uint64_t timeout_lines;
+	uint64_t exit_lines;
+	uint64_t gap_lines;
+	uint64_t evicted_lines; /* flushed early: too many unfinished lines */
+};
+
+struct line_assembler;
+
+/* `max_bytes` 0: the default. NULL when out of memory. */
+struct line_assembler *line_assembler__new(uint32_t max_bytes, line_fn fn, void *ctx);
+struct line_assembler *line_assembler__free(struct line_assembler *assembler);
+
+/* `fragment` is read in place and not kept. 0 or -ENOMEM (the fragment's bytes are counted). */
+int line_assembler__fragment(struct line_assembler *assembler,
+			     const struct event_fragment *fragment);
+
+/* The thread ended: its unfinished lines are lines. `whole_process`: all threads of tgid. */
+void line_assembler__exit(struct line_assembler *assembler, uint32_t tgid, uint32_t tid,
+			  bool whole_process);
+
+/* Flushes what waited past its time; returns when to call again, UINT64_MAX: nothing waits. */
+uint64_t line_assembler__tick(struct line_assembler *assembler, uint64_t now_ns);
+
+/* Everything unfinished becomes a line (at the end of all). */
+void line_assembler__flush(struct line_assembler *assembler);
+
+const struct line_stats *line_assembler__stats(const struct line_assembler *assembler);
+
+#endif

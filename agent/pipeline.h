@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline: the stages from a ring record to the sinks, wired once for `run` and `agent`:
+ *
+ *   event ─► line ─► record (level, json, traceback) ─► attribute ─► replica ─► sinks
+ */
+#ifndef REQTAP_PIPELINE_H
+#define REQTAP_PIPELINE_H
+
+#include <stdint.h>
+#include "agent/attribute.h"
+#include "agent/line.h"
+#include "agent/record.h"
+#include "agent/replica.h"
+
+struct pipeline_config {
+	uint32_t line_max_bytes; /* 0: LINE_MAX_BYTES */
+	struct attribute_config attribute;
+	int (*request_lookup)(void *ctx, uint64_t seq, struct request *ret);
+	void *request_lookup_ctx;
+	record_fn sink; /* gets every record, in order per stream */
+	void *sink_ctx;
+};
+
+struct pipeline;
+
+/* `replicas` stays the caller's and must outlive the pipeline. */
+struct pipeline *pipeline__new(const struct pipeline_config *config,
+			       struct replica_table *replicas);
+struct pipeline *pipeline__free(struct pipeline *pipeline);
+
+/* One ring record of `len` bytes. -EPROTO: not a record of this contract, counted. */
+int pipeline__event(struct pipeline *pipeline, const struct event *event, size_t len);
+
+/* Timeouts of all stages; returns when to call again. */
+uint64_t pipeline__tick(struct pipeline *pipeline, uint64_t now_ns);
+
+/* Everything that waits goes out. */
+void pipeline__flush(struct pipeline *pipeline);
+
+struct pipeline_stats {
+	uint64_t records;
+	uint64_t bad_events;
+	const struct line_stats *line;
+	const struct attribute_stats *attribute;
+};
+
+void pipeline__stats(const struct pipeline *pipeline, struct pipeline_stats *ret);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probe: loads the kernel side, attaches it, and hands out what it says. The only module that
+ * sees the skeleton.
+ */
+#ifndef REQTAP_PROBE_H
+#define REQTAP_PROBE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "agent/ring.h"
+#include "bpf/event.h"
+
+enum probe_plan {
+	PROBE_PLAN_AUTO,
+	PROBE_PLAN_SYSCALL,
+	PROBE_PLAN_FENTRY,
+};
+
+struct probe_config {
+	enum probe_plan plan;
+	uint32_t ring_bytes; /* power of two; 0: 64 MiB */
+	uint64_t lineage_grace_ns;
+	uint64_t budget_bytes;      /* a container's bytes a second; 0: no limit */
+	const char *const *headers; /* NULL-terminated, lower case, first wins */
+	bool by_cgroup;             /* targets are cgroups; else the process tree of `run` */
+	const char *pin_dir;        /* NULL: nothing is pinned */
+	unsigned verbose;
+};
+
+struct probe;
+
+/*
+ * Loads and attaches. NULL with a negative errno in *ret_err and one line for the user in
+ * *ret_problem (caller frees): what, why, how to mend it.
+ */
+struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem);
+struct probe *probe__free(struct probe *probe);
+
+enum probe_plan probe__plan(const struct probe *probe);
+
+/* The ring, and the descriptor that is readable when enough waits in it. */
+struct ring *probe__ring(struct probe *probe);
+int probe__wake_fd(const struct probe *probe);
+
+/* `run`: `tgid`, not yet past its exec, and what it forks are the target. */
+int probe__follow(struct probe *probe, pid_t tgid);
+
+/* Containers by cgroup id. */
+int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags);
+int probe__container_remove(struct probe *probe, uint64_t cgroup);
+
+/* Streams and listening ports of what ran before the attach. */
+int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device,
+		      const struct stream *stream);
+int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port);
+
+/* A live request by its sequence number; -ENOENT. */
+int probe__request(struct probe *probe, uint64_t seq, struct request *ret_request);
+
+/* Requests in flight and recent, one callback each; for status and for `text` evidence. */
+int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct request *request),
+		    void *ctx);
+
+/* Forgets requests that ended before `before_ns`, and the owners that point to them. */
+int probe__sweep(struct probe *probe, uint64_t before_ns);
+
+/* Sums over CPUs; `ret` has RT_COUNTERS places. */
+int probe__counters(struct probe *probe, uint64_t *ret);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The one contract between the kernel side (bpf/) and the agent: the records in the ring, the
+ * values of the maps that both read, the counters and the limits.
+ *
+ * The agent reads ring records in place, so nothing here is packed and all padding is explicit.
+ * All times are CLOCK_BOOTTIME nanoseconds; all `tgid`/`tid` are of the initial pid namespace.
+ * Change a layout or a meaning: raise RT_CONTRACT. An agent that finds pinned maps of another
+ * contract drains and replaces them.
+ */
+#ifndef REQTAP_EVENT_H
+#define REQTAP_EVENT_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define RT_CONTRACT 1
+
+/* An id is opaque text. A longer one is counted (RT_ID_TOO_LONG) and is no id: never cut. */
+#define RT_ID_MAX 256
+/* version "-" trace id "-" parent id "-" flags: W3C Trace Context, section 3.2.2.1 */
+#define RT_TRACEPARENT_LEN 55
+/* Names of the header list, lower case, zero padded; see rt_headers in bpf/conf.bpf.h. */
+#define RT_HEADERS_MAX 8
+#define RT_HEADER_NAME_MAX 32
+
+/* Data capacity of the ring's size classes. A write is cut into chunks of the largest class. */
+#define RT_CLASS_0 128
+#define RT_CLASS_1 512
+#define RT_CLASS_2 2048
+#define RT_CLASS_3 16384
+#define RT_CHUNK_MAX RT_CLASS_3
+/* What one write() is captured up to; the rest is counted as truncated. */
+#define RT_WRITE_CHUNKS 64
+#define RT_WRITE_MAX (RT_WRITE_CHUNKS * RT_CHUNK_MAX)
+
+enum rt_event_kind {
+	RT_EVENT_FRAGMENT = 1, /* struct event_fragment: bytes of one write */
+	RT_EVENT_REQUEST = 2,  /* struct event_request: a request begins */
+	RT_EVENT_RESPONSE =
+		3,           /* struct event_response: its response is complete, or never will be */
+	RT_EVENT_EXEC = 4,   /* struct event_process: a program starts in a target */
+	RT_EVENT_EXIT = 5,   /* struct event_process: a thread of a target ends */
+	RT_EVENT_CGROUP = 6, /* struct event_cgroup: a cgroup is made or removed */
+	RT_EVENT_MAP = 7,    /* struct event_process: a file is mapped executable in a target */
+};
+
+/* Every ring record begins so. */
+struct event {
+	__u16 kind; /* enum rt_event_kind */
+	__u16 reserved;
+	__u32 cpu;
+	__u64 container; /* cgroup id (v2) of the target; of `reqtap run`: RT_CONTAINER_RUN */
+	__u64 time_ns;
+};
+
+#define RT_CONTAINER_RUN 1ULL
+
+enum rt_stream_kind {
+	RT_STREAM_NONE = 0,
+	RT_STREAM_STDOUT = 1,
+	RT_STREAM_STDERR = 2, /* stdout and stderr on one inode: the descriptor number decides */
+};
+
+/* How the kernel found the owner of the writing unit. Finer kinds are tried first. */
+enum rt_unit_kind {
+	RT_UNIT_NONE = 0, /* no owner */
+	RT_UNIT_THREAD = 1,
+	RT_UNIT_PYTHON = 2, /* a CPython context */
+	RT_UNIT_GOROUTINE = 3,
+	RT_UNIT_STREAM = 4, /* an HTTP/2 stream, see bpf/http2.bpf.h */
+};
+
+enum rt_fragment_flags {
+	RT_FRAGMENT_ORIGIN = 1 << 0, /* written to an inner stream: attribution only, no record */
+	RT_FRAGMENT_LAST = 1 << 1,   /* the write's last chunk */
+	RT_FRAGMENT_TRUNCATED =
+		1 << 2, /* the write was longer than RT_WRITE_MAX; on the last chunk */
+};
+
+/*
+ * The bytes of one write, or one chunk of it. The chunks of a write carry the same time_ns and
+ * are numbered from 0 without gap; a gap means that the ring was full.
+ */
+struct event_fragment {
+	struct event head;
+	__u64 inode; /* the stream: (device, inode); device as the kernel's dev_t */
+	__u32 device;
+	__u32 tgid;
+	__u32 tid;
+	__u32 write_bytes; /* what the whole write returned, the true count */
+	__u64 request;     /* sequence number of the owner; 0: none */
+	__u32 lost_writes; /* of this stream so far; a change is announced in order */
+	__u32 lost_bytes;  /* likewise; both wrap */
+	__u16 lost_reason; /* enum rt_counter of the newest loss */
+	__u16 chunk;
+	__u8 stream; /* enum rt_stream_kind */
+	__u8 unit;   /* enum rt_unit_kind: what found `request` */
+	__u8 flags;  /* enum rt_fragment_flags */
+	__u8 reserved;
+	__u32 len; /* bytes in data */
+	__u32 reserved2;
+	char data[];
+};
+
+enum rt_request_state {
+	RT_REQUEST_OPEN = 1,
+	RT_REQUEST_ANSWERED = 2, /* the response is complete */
+	RT_REQUEST_ABORTED = 3,  /* the connection closed before it was */
+};
+
+/* One inbound request: value of rt_request, keyed by its sequence number. */
+struct request {
+	__u64 seq;    /* > 0, increasing on the node */
+	__u64 cookie; /* the connection: its socket's inode number, as `ss -e` shows it */
+	__u64 container;
+	__u64 begin_ns;
+	__u64 end_ns; /* 0 while open */
+	__u32 tgid;
+	__u32 tid;    /* the thread that read it */
+	__u16 state;  /* enum rt_request_state */
+	__u16 id_len; /* 0: a request without id; its lines have none, and not an earlier one's */
+	__u16 stream; /* HTTP/2 stream, else 0 */
+	__u8 has_traceparent;
+	__u8 reserved;
+	char id[RT_ID_MAX]; /* text, zero padded */
+	char traceparent[RT_TRACEPARENT_LEN + 1];
+};
+
+struct event_request {
+	struct event head;
+	struct request request;
+};
+
+struct event_response {
+	struct event head;
+	__u64 seq;
+	__u32 tgid; /* the thread that completed it */
+	__u32 tid;
+	__u32 state; /* enum rt_request_state */
+	__u32 reserved;
+};
+
+struct event_process {
+	struct event head;
+	__u32 tgid;
+	__u32 tid;
+	__u32 parent_tgid;
+	__u32 flags; /* exec: RT_PROCESS_FIRST; exit: RT_PROCESS_LAST_THREAD */
+	__u64 inode; /* map: the file */
+	__u32 device;
+	__u32 exit_code; /* as wait(2) gives it */
+	char comm[16];
+};
+
+enum rt_process_flags {
+	RT_PROCESS_FIRST = 1 << 0,       /* the first program of its container */
+	RT_PROCESS_LAST_THREAD = 1 << 1, /* the process is gone, not one thread of it */
+};
+
+struct event_cgroup {
+	struct event head; /* container: the cgroup's id */
+	__u64 parent;
+	__u32 removed; /* 0 made, 1 removed */
+	__u32 reserved;
+};
+
+/* Value of rt_container, keyed by cgroup id (RT_CONTAINER_RUN for `reqtap run`). */
+enum rt_container_flags {
+	RT_CONTAINER_CAPTURE = 1 << 0,  /* its writes are log writes */
+	RT_CONTAINER_STARTED = 1 << 1,  /* its first program ran: its streams are registered */
+	RT_CONTAINER_CHILDREN = 1 << 2, /* cgroups made under it become targets at once */
+};
+
+struct container {
+	__u32 flags;
+	__u32 reserved;
+	__u64 budget_ns; /* token bucket of the fairness budget: when it was last filled */
+	__u64 budget_bytes;
+};
+
+struct stream_key {
+	__u64 inode;
+	__u32 device;
+	__u32 reserved;
+};
+
+/* Value of rt_stream. */
+struct stream {
+	__u64 container;
+	__u8 kind;  /* enum rt_stream_kind */
+	__u8 inner; /* a relay's input: fragments are sent as origin */
+	__u16 lost_reason;
+	__u32 lost_writes;
+	__u32 lost_bytes;
+	__u32 reserved;
+};
+
+/* Key of rt_owner. */
+struct unit {
+	__u32 tgid;
+	__u32 kind; /* enum rt_unit_kind */
+	__u64 id;   /* tid, context address, g address */
+};
+
+enum rt_owner_flags {
+	RT_OWNER_READER = 1 << 0, /* read the request itself; else a descendant */
+};
+
+struct owner {
+	__u64 request;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/*
+ * Counters of rt_counter, one per-CPU slot each; names for status and metrics in
+ * agent/counter.c, in this order. Every loss has one.
+ */
+enum rt_counter {
+	RT_WRITES, /* log writes captured */
+	RT_WRITE_BYTES,
+	RT_ORIGIN_WRITES, /* of inner streams */
+	RT_REQUESTS,      /* begun */
+	RT_REQUESTS_WITHOUT_ID,
+	RT_RESPONSES,       /* completed */
+	RT_LOST_RING,       /* writes (or their rest) lost: ring full */
+	RT_LOST_FAULT,      /* user memory not readable after the write */
+	RT_LOST_INFLIGHT,   /* more threads inside write() than rt_write holds */
+	RT_LOST_BUDGET,     /* the container's budget was used up */
+	RT_TRUNCATED_BYTES, /* beyond RT_WRITE_MAX of one write */
+	RT_UNSEEN_BYTES,    /* spliced, sent or tee'd into a stream: no user buffer to read */
+	RT_SEGMENTS,        /* bytes of iovec segments beyond the limit */
+	RT_LOST_EVENT,      /* request, response, process events: ring full */
+	RT_ID_TOO_LONG,
+	RT_HEADER_FAULT, /* a received header could not be read: its request has no id */
+	RT_CONN_FULL,    /* tables at their bound */
+	RT_REQUEST_FULL,
+	RT_OWNER_FULL,
+	RT_STREAM_FULL,
+	RT_PROCESS_FULL,
+	RT_COUNTERS,
+};
+
+_Static_assert(sizeof(struct event) == 24, "ring layout");
+_Static_assert(sizeof(struct event_fragment) == 80, "ring layout");
+_Static_assert(sizeof(struct request) == 368, "map layout");
+_Static_assert(sizeof(struct event_request) == 24 + 368, "ring layout");
+_Static_assert(sizeof(struct event_response) == 48, "ring layout");
+_Static_assert(sizeof(struct event_process) == 72, "ring layout");
+_Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
+_Static_assert(sizeof(struct container) == 24, "map layout");
+_Static_assert(sizeof(struct stream) == 24, "map layout");
+_Static_assert(sizeof(struct unit) == 16, "map layout");
+
+#endif

@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# tests/deps.sh GROUP…: installs the Debian packages of the groups that are missing.
+set -eu
+
+packages() {
+	case $1 in
+	build)
+		echo gcc make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev \
+			protobuf-c-compiler libprotobuf-c-dev libcurl4-openssl-dev libisal-dev \
+			libnghttp2-dev libjsmn-dev libcjson-dev libsqlite3-dev libsodium-dev \
+			libmicrohttpd-dev uthash-dev libcap-ng-dev libzstd-dev
+		;;
+	demo) echo python3 curl ;;
+	test)
+		echo libcmocka-dev clang-format libclang-rt-14-dev valgrind shellcheck codespell \
+			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
+			python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps
+		;;
+	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib ;;
+	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
+	esac
+}
+
+missing=
+for group in "$@"; do
+	for package in $(packages "$group"); do
+		state=$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+		case $state in ii*) ;; *) missing="$missing $package" ;; esac
+	done
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ]; then
+	echo "reqtap needs these Debian packages; install them as root: apt-get install$missing" >&2
+	exit 1
+fi
+echo "installing:$missing"
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of names
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
