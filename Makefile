@@ -25,11 +25,12 @@ msg = @printf '  %-8s %s\n' '$(1)' '$(patsubst $(OUTPUT)/%,%,$(2))';
 MAKEFLAGS += --no-print-directory
 endif
 
-PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libisal libnghttp2 sqlite3 libsodium \
+PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libnghttp2 sqlite3 libsodium \
             libmicrohttpd libcjson libcap-ng libzstd
 ifneq ($(MAKECMDGOALS),help)
 ifneq ($(MAKECMDGOALS),deps)
 HAVE_ISAL := $(shell pkg-config --exists libisal 2>/dev/null && echo 1)
+PACKAGES += $(if $(HAVE_ISAL),libisal)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 endif
@@ -38,7 +39,8 @@ endif
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
            -Wundef -Wno-unused-parameter -Wno-format-nonliteral
 CFLAGS  ?= -O2 -g
-CPPFLAGS_ALL := -D_GNU_SOURCE -DREQTAP_VERSION='"$(VERSION)"' -I. -I$(OUTPUT) $(PKG_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL := -D_GNU_SOURCE -DREQTAP_VERSION='"$(VERSION)"' -I. -I$(OUTPUT) $(if $(HAVE_ISAL),-DHAVE_ISAL) \
+                $(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 $(WARN) -MMD -MP $(CFLAGS)
 LDLIBS_ALL   := $(PKG_LIBS) -lpthread $(LDLIBS)
 SAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -130,14 +132,14 @@ $(OUTPUT)/san/proto/%.pb-c.o: $(OUTPUT)/proto/%.pb-c.c
 	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O1 -g $(SAN) -I$(OUTPUT) -MMD -MP -c $< -o $@
 
 # ---- agent
-$(OUTPUT)/agent/%.o: agent/%.c | $(PROTO_C) $(SKEL)
+$(OUTPUT)/agent/%.o: agent/%.c | $(PROTO_C) $(if $(BPF_SRC),$(SKEL))
 	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
 
-$(OUTPUT)/san/agent/%.o: agent/%.c | $(PROTO_C) $(SKEL)
+$(OUTPUT)/san/agent/%.o: agent/%.c | $(PROTO_C) $(if $(BPF_SRC),$(SKEL))
 	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -O1 $(SAN) -c $< -o $@
 
 # the only file that sees the skeleton is rebuilt when a BPF program changes
-$(OUTPUT)/agent/probe.o $(OUTPUT)/san/agent/probe.o: $(SKEL)
+$(OUTPUT)/agent/probe.o $(OUTPUT)/san/agent/probe.o: $(if $(BPF_SRC),$(SKEL))
 
 $(OUTPUT)/reqtap: $(AGENT_OBJ)
 	$(call msg,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS_ALL) -o $@
@@ -150,7 +152,7 @@ $(OUTPUT)/unit/%: tests/unit/%.c $(OUTPUT)/libsan.a
 	$(call msg,TEST,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -O1 $(SAN) -MF $@.d \
 	  $< $(OUTPUT)/libsan.a $(LDLIBS_ALL) -lcmocka -o $@
 
-$(OUTPUT)/fuzzobj/%.o: %.c | $(PROTO_C) $(SKEL)
+$(OUTPUT)/fuzzobj/%.o: %.c | $(PROTO_C) $(if $(BPF_SRC),$(SKEL))
 	$(call msg,CC,$@)mkdir -p $(@D) && $(CLANG) $(CPPFLAGS_ALL) -std=gnu11 -O1 -g -MMD -MP \
 	  -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -c $< -o $@
 

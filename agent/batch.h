@@ -9,19 +9,18 @@
 #define REQTAP_BATCH_H
 
 #include <stdint.h>
+#include "agent/compress.h"
 #include "agent/record.h"
 
 struct batch_limits {
-	uint32_t max_bytes;   /* raw; 0: 4 MiB */
-	uint32_t max_records; /* 0: 32768 */
+	uint32_t max_bytes;   /* raw; 0: 2 MiB */
+	uint32_t max_records; /* 0: 16384 */
 	uint64_t max_age_ns;  /* 0: 200 ms */
 };
 
-enum compression {
-	COMPRESSION_NONE,
-	COMPRESSION_GZIP,
-	COMPRESSION_ZSTD,
-};
+/* At a trickle nothing is gained by waiting: a batch of so few records closes this early. */
+#define BATCH_TRICKLE_RECORDS 8
+#define BATCH_TRICKLE_AGE_NS 20000000ULL
 
 struct payload {
 	const uint8_t *data; /* the batch's own; lives until the callback returns */
@@ -29,12 +28,17 @@ struct payload {
 	size_t raw_len;
 	uint32_t records;
 	enum compression compression;
-	uint64_t first_ns; /* UNIX time of its oldest record */
-	uint64_t position; /* ring position that is durable once this payload is */
+	uint64_t first_ns; /* UNIX time of its first record */
 };
 
 /* 0, or negative errno: the payload was not taken and its records are counted lost. */
 typedef int (*payload_fn)(void *ctx, const struct payload *payload);
+
+struct batch_stats {
+	uint64_t records;
+	uint64_t raw_bytes;
+	uint64_t lost_records; /* no memory to encode them, or the payload was not taken */
+};
 
 struct batch;
 
@@ -42,16 +46,24 @@ struct batch *batch__new(const struct batch_limits *limits, enum compression com
 			 const char *service_name, payload_fn fn, void *ctx);
 struct batch *batch__free(struct batch *batch);
 
-/* Adds a record; closes the batch first when it is full. `now_ns`: CLOCK_BOOTTIME. */
+/* Of the batches that close from now on. */
+void batch__set_compression(struct batch *batch, enum compression compression);
+
+/* Adds a record; closes the batch first when it would be too full. `now_ns`: CLOCK_BOOTTIME. */
 int batch__add(struct batch *batch, const struct record *record, uint64_t now_ns);
 
-/* All before `position` in the ring has been added: kept for the next payload. */
-void batch__mark(struct batch *batch, uint64_t position);
+/* Records that wait. */
+uint32_t batch__records(const struct batch *batch);
 
 /* Closes a batch that is old enough; returns when to call again, UINT64_MAX: it is empty. */
 uint64_t batch__tick(struct batch *batch, uint64_t now_ns);
 
-/* Closes the batch whatever its age. */
+/* Closes the batch whatever its age. 0 (also when it is empty) or negative errno. */
 int batch__flush(struct batch *batch);
+
+/* Forgets what waits. */
+void batch__discard(struct batch *batch);
+
+const struct batch_stats *batch__stats(const struct batch *batch);
 
 #endif
