@@ -2,9 +2,9 @@
 /*
  * export: posts payloads to the one OTLP/HTTP destination, by libcurl's multi interface.
  *
- * It takes what the outbox hands it, keeps a few requests in flight, and answers each with one
- * of: accepted, refused (permanent, by the protocol's list), or to be tried again at a time
- * that it says (backoff with full jitter, or the receiver's Retry-After).
+ * It answers each request with one of: accepted, refused (permanent, by the protocol's list),
+ * too large, or to be tried again. When to try again is one time for the destination, not one a
+ * request: backoff with full jitter, or the receiver's Retry-After.
  */
 #ifndef REQTAP_EXPORT_H
 #define REQTAP_EXPORT_H
@@ -12,41 +12,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "agent/batch.h"
+#include "agent/destination.h"
 
 struct loop;
-
-/* The destination. Strings are copied; the header value is locked in memory and wiped on free. */
-struct destination {
-	char *endpoint;      /* full URL, used as it is */
-	char **header_names; /* parallel arrays, NULL-terminated */
-	char **header_values;
-	enum compression compression;
-	uint32_t timeout_ms; /* 10000 by the protocol */
-	char *ca_file;
-	char *client_cert_file;
-	char *client_key_file;
-	bool enabled;
-};
-
-/*
- * Reads OTEL_EXPORTER_OTLP_* as the protocol says (LOGS_ forms first). 0; -ENOENT: no endpoint
- * is set; -EINVAL: *ret_problem says what, where and what would be right (caller frees).
- */
-int destination__from_env(struct destination *ret_destination, char **ret_problem);
-void destination__clear(struct destination *destination);
 
 enum export_verdict {
 	EXPORT_ACCEPTED,
 	EXPORT_REFUSED,   /* permanent: counted, not sent again */
-	EXPORT_RETRY,     /* at retry_ns */
+	EXPORT_RETRY,     /* not before export__ready_ns() */
 	EXPORT_TOO_LARGE, /* 413: to be split */
 };
 
 struct export_result {
 	uint64_t ticket;
 	enum export_verdict verdict;
-	uint64_t retry_ns;  /* CLOCK_BOOTTIME */
 	uint64_t rejected;  /* records, by partial success */
 	long status;        /* HTTP, 0: no answer */
 	const char *reason; /* the receiver's own words or curl's, without control characters */
@@ -56,22 +35,48 @@ struct export_result {
 typedef void (*export_fn)(void *ctx, const struct export_result *result);
 
 struct export_stats {
-	uint64_t requests, accepted, refused, retried, rejected_records, bytes;
-	long last_status;
-	char last_reason[256];
+	uint64_t requests, accepted, refused, retried, too_large, rejected_records, bytes;
+	long last_status;      /* of the last request that was not accepted */
+	char last_reason[256]; /* likewise */
 };
 
 struct export;
 
+/* NULL: out of memory, or curl refuses the destination. */
 struct export *export__new(struct loop *loop, const struct destination *destination, export_fn fn,
 			   void *ctx);
+/* Requests in flight end without a result. */
 struct export *export__free(struct export *export);
 
-/* Starts a POST; `ticket` comes back in its result. The bytes are copied. -EAGAIN: enough are
- * in flight; -ENOMEM. */
+/*
+ * Another destination, from the next request on. Requests in flight go on; a 401 or 403 to one
+ * of them is an answer to the old credential, and the request is to be tried again.
+ */
+int export__set_destination(struct export *export, const struct destination *destination);
+
+/* Codes to retry besides transport errors; 0 ends the list. Default: 429, 502, 503, 504. */
+#define EXPORT_RETRY_CODES_MAX 16
+void export__set_retry_codes(struct export *export, const uint16_t *codes);
+
+/*
+ * Starts a POST; `ticket` comes back in its result, from the loop and never from within this
+ * call. `data` is the caller's and must live until then. 0 or -ENOMEM.
+ */
 int export__post(struct export *export, uint64_t ticket, const uint8_t *data, size_t len,
 		 enum compression compression);
+
+/* Not to be posted to before (CLOCK_BOOTTIME); 0: at once. */
+uint64_t export__ready_ns(const struct export *export);
+/* The last request failed: one at a time until one is accepted. */
+bool export__failing(const struct export *export);
 unsigned export__in_flight(const struct export *export);
 const struct export_stats *export__stats(const struct export *export);
+
+/* Backoff after the `failures`th failure in a row: full jitter, 0 to min(30 s, 0.5 s * 2^n). */
+uint64_t export__backoff_ns(unsigned failures, uint32_t random);
+
+/* Retry-After (RFC 9110, 10.2.3): seconds or an HTTP date, at most an hour. 0: none, past or
+ * malformed. */
+uint64_t export__retry_after_ns(const char *value, int64_t now_unix_s);
 
 #endif

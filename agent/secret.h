@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * secret: text that must not be seen. Its pages are locked, left out of core dumps, guarded, and
+ * wiped when freed.
+ */
+#ifndef REQTAP_SECRET_H
+#define REQTAP_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SECRET_MAX (64 * 1024)
+
+struct secret;
+
+/*
+ * For the whole process: no core dump, and /proc/PID belongs to root (PR_SET_DUMPABLE). Call
+ * before the first secret is read. 0 or negative errno.
+ */
+int secret__guard_process(void);
+
+/* NULL: out of memory. Copies; the caller wipes its own. */
+struct secret *secret__new(const char *text, size_t len);
+struct secret *secret__free(struct secret *secret);
+
+/* The text, NUL-terminated, and its length. */
+const char *secret__text(const struct secret *secret);
+size_t secret__len(const struct secret *secret);
+/* Takes the same time whatever differs. */
+bool secret__equal(const struct secret *a, const struct secret *b);
+
+/* Reads a whole file or standard input, less one final line end. NULL with *ret_err < 0. */
+struct secret *secret__read(int fd, int *ret_err);
+
+/* Overwrites with zeros; not removed by a compiler. */
+void secret__wipe(void *data, size_t len);
+
+#endif
