@@ -44,6 +44,12 @@ enum probe_plan probe__plan(const struct probe *probe);
 struct ring *probe__ring(struct probe *probe);
 int probe__wake_fd(const struct probe *probe);
 
+/*
+ * Before waiting for the wake descriptor: asks the kernel to wake us at the next record. False:
+ * records wait already, read them first. A busy reader does not call this and is not woken.
+ */
+bool probe__arm(struct probe *probe);
+
 /* `run`: `tgid`, not yet past its exec, and what it forks are the target. */
 int probe__follow(struct probe *probe, pid_t tgid);
 

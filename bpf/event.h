@@ -176,6 +176,7 @@ enum rt_container_flags {
 struct container {
 	__u32 flags;
 	__u32 reserved;
+	__u64 id;        /* the container that it belongs to: a cgroup below one is no container */
 	__u64 budget_ns; /* token bucket of the fairness budget: when it was last filled */
 	__u64 budget_bytes;
 };
@@ -189,7 +190,7 @@ struct stream_key {
 /* Value of rt_stream. */
 struct stream {
 	__u64 container;
-	__u8 kind;  /* enum rt_stream_kind */
+	__u8 kind;  /* enum rt_stream_kind; both bits where stdout and stderr are one inode */
 	__u8 inner; /* a relay's input: fragments are sent as origin */
 	__u16 lost_reason;
 	__u32 lost_writes;
@@ -212,6 +213,12 @@ struct owner {
 	__u64 request;
 	__u32 flags;
 	__u32 reserved;
+};
+
+/* The one value of rt_control, mapped by the agent. */
+struct control {
+	__u32 contract; /* RT_CONTRACT of the agent that made the maps */
+	__u32 armed;    /* the agent sleeps: the next record wakes it, once */
 };
 
 /*
@@ -250,7 +257,7 @@ _Static_assert(sizeof(struct event_request) == 24 + 368, "ring layout");
 _Static_assert(sizeof(struct event_response) == 48, "ring layout");
 _Static_assert(sizeof(struct event_process) == 72, "ring layout");
 _Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
-_Static_assert(sizeof(struct container) == 24, "map layout");
+_Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");
 _Static_assert(sizeof(struct unit) == 16, "map layout");
 

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The maps and the settings of the kernel side. Each is weak, so that every .bpf.c may include
+ * this and the linker keeps one. Names are rt_… and 15 characters at most, since the kernel
+ * keeps no more; they carry BTF, so `bpftool map dump` prints them in words.
+ */
+#ifndef REQTAP_MAPS_BPF_H
+#define REQTAP_MAPS_BPF_H
+
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include "bpf/event.h"
+#include "bpf/http.h"
+
+/* Settings, written by the agent before load: what is off costs nothing. */
+const volatile __weak bool rt_by_cgroup = false;
+const volatile __weak u32 rt_self_tgid = 0;
+const volatile __weak u64 rt_grace_ns = 1000000000;
+const volatile __weak u64 rt_budget = 0; /* bytes a second and container; 0: no limit */
+/* FNV-1a of the lower-case header names, the best first; 0: none. */
+const volatile __weak u64 rt_headers[RT_HEADERS_MAX] = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20);
+} rt_ring __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct control);
+} rt_control __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RT_COUNTERS);
+	__type(key, u32);
+	__type(value, u64);
+} rt_counter __weak SEC(".maps");
+
+/* cgroup id -> struct container; RT_CONTAINER_RUN alone for `reqtap run`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, struct container);
+} rt_container __weak SEC(".maps");
+
+/* `reqtap run`: tgid -> its container. Filled at fork, emptied at exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, u64);
+} rt_process __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct stream_key);
+	__type(value, struct stream);
+} rt_stream __weak SEC(".maps");
+
+/* Inner streams come and go with every pipeline of a shell: the oldest are forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct stream_key);
+	__type(value, struct stream);
+} rt_inner __weak SEC(".maps");
+
+enum inflight_op {
+	INFLIGHT_WRITE = 1,    /* to a stream */
+	INFLIGHT_SEND = 2,     /* to a connection: a response */
+	INFLIGHT_RECEIVE = 3,  /* from a connection */
+	INFLIGHT_ACCEPT = 4,
+	INFLIGHT_SENDFILE = 5, /* to a connection, from a file */
+	INFLIGHT_UNSEEN = 6,   /* to a stream, from a file or pipe */
+};
+
+/*
+ * The user memory of one call, walked piece by piece (bpf/segment.bpf.h). It lives in a map
+ * value: on the stack the verifier would follow every value of each step and never end.
+ */
+struct segments {
+	u64 base;  /* the buffer, or the iovec array */
+	u64 count; /* of the array; 0: base is the buffer */
+	u64 index;
+	u64 address; /* of the segment being walked */
+	u64 left;    /* of the segment */
+	u64 total;   /* of the call */
+};
+
+/* A system call between its entry and its exit. One per thread: they do not nest. */
+struct inflight {
+	struct segments memory;
+	u64 sk;
+	u64 container;
+	u64 time_ns;
+	u64 request;
+	struct stream_key key;
+	u32 bytes;     /* what the call returned */
+	u16 chunk;
+	u8 op;         /* enum inflight_op */
+	u8 stream;     /* enum rt_stream_kind */
+	u8 inner;
+	u8 unit;
+	u16 lost_reason;
+	u32 lost_writes;
+	u32 lost_bytes;
+	u32 reserved;
+};
+
+/* pid_tgid -> struct inflight */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct inflight);
+} rt_inflight __weak SEC(".maps");
+
+enum conn_direction {
+	CONN_IN = 1,
+	CONN_OUT = 2,
+};
+
+#define CONN_PENDING 8 /* unanswered requests of a connection (pipelining) */
+
+/* One stream socket. */
+struct conn {
+	u64 cookie; /* inode number of the socket: tells a reused address */
+	u64 container;
+	u8 direction; /* enum conn_direction */
+	u8 pending_head;
+	u8 pending_count;
+	u8 reserved;
+	u32 tgid;
+	u64 pending[CONN_PENDING]; /* requests without a complete response, oldest first */
+	u8 pending_is_head[CONN_PENDING]; /* a HEAD request: its response has no body */
+	struct http in;
+	struct http out;
+	struct http_found found;
+	struct http_found unused; /* of responses */
+	struct request draft; /* the request being begun: a program's stack is too small */
+};
+
+/* struct sock * -> struct conn */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct conn);
+} rt_conn __weak SEC(".maps");
+
+struct listen_key {
+	u32 netns;
+	u16 port;
+	u16 reserved;
+};
+
+/* Listening TCP ports: the direction of connections older than the attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct listen_key);
+	__type(value, u32);
+} rt_listen __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, u64);
+	__type(value, struct request);
+} rt_request __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct unit);
+	__type(value, struct owner);
+} rt_owner __weak SEC(".maps");
+
+static __always_inline void count_add(u32 counter, u64 n)
+{
+	u64 *value = bpf_map_lookup_elem(&rt_counter, &counter);
+
+	if (value)
+		__sync_fetch_and_add(value, n);
+}
+
+static __always_inline void count(u32 counter)
+{
+	count_add(counter, 1);
+}
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * request: what the bytes of an accepted connection say. Received bytes begin requests, sent
+ * bytes complete their responses; both through the machine of bpf/http.h.
+ */
+#ifndef REQTAP_REQUEST_BPF_H
+#define REQTAP_REQUEST_BPF_H
+
+#include "bpf/conn.bpf.h"
+#include "bpf/segment.bpf.h"
+#include "bpf/unit.bpf.h"
+
+#define SCAN_BLOCK 32
+#define SCAN_STEPS 512 /* a call's heads beyond 64 KiB are not followed */
+
+/* The request's response is complete, or never will be. */
+static __always_inline void request_end(u64 seq, u32 state, u64 container)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+	u64 now = bpf_ktime_get_boot_ns(), id = bpf_get_current_pid_tgid();
+	struct event_response *event;
+
+	if (!request || request->state != RT_REQUEST_OPEN)
+		return;
+	request->end_ns = now;
+	request->state = state;
+	count(RT_RESPONSES);
+	event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
+	if (!event) {
+		count(RT_LOST_EVENT);
+		return;
+	}
+	event_begin(&event->head, RT_EVENT_RESPONSE, container, now);
+	event->seq = seq;
+	event->tgid = id >> 32;
+	event->tid = id;
+	event->state = state;
+	event->reserved = 0;
+	ring_submit(event);
+}
+
+/* The oldest unanswered request of the connection is answered. */
+static __always_inline void conn_answered(struct conn *conn, u32 state)
+{
+	u64 seq;
+
+	if (!conn->pending_count)
+		return;
+	seq = conn->pending[conn->pending_head & (CONN_PENDING - 1)];
+	conn->pending_head++;
+	conn->pending_count--;
+	request_end(seq, state, conn->container);
+}
+
+/* The connection is gone, or its responses cannot be followed. */
+static __always_inline void conn_end_all(struct conn *conn, u32 state)
+{
+	for (int i = 0; i < CONN_PENDING; i++)
+		conn_answered(conn, state);
+}
+
+static __always_inline void request_announce(const struct request *request, u64 now)
+{
+	struct event_request *event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
+
+	if (!event) {
+		count(RT_LOST_EVENT); /* the agent asks rt_request */
+		return;
+	}
+	event_begin(&event->head, RT_EVENT_REQUEST, request->container, now);
+	bpf_probe_read_kernel(&event->request, sizeof(event->request), request);
+	ring_submit(event);
+}
+
+/* Fills conn->draft from what the head yielded. */
+static __always_inline void request_draft(struct conn *conn, u64 now)
+{
+	struct request *r = &conn->draft;
+	u64 id = bpf_get_current_pid_tgid();
+	u32 len;
+
+	r->seq = now;
+	r->cookie = conn->cookie;
+	r->container = conn->container;
+	r->begin_ns = now;
+	r->end_ns = 0;
+	r->tgid = id >> 32;
+	r->tid = id;
+	r->state = RT_REQUEST_OPEN;
+	r->id_len = http__id_len(&conn->in, &conn->found);
+	r->stream = 0;
+	r->has_traceparent = conn->found.traceparent_len == RT_TRACEPARENT_LEN;
+	__builtin_memset(r->id, 0, sizeof(r->id));
+	len = r->id_len;
+	barrier_var(len); /* or the compiler proves the bound away before the verifier sees it */
+	if (len <= RT_ID_MAX)
+		bpf_probe_read_kernel(r->id, len, conn->found.id);
+	__builtin_memcpy(r->traceparent, conn->found.traceparent, sizeof(r->traceparent));
+	r->traceparent[RT_TRACEPARENT_LEN] = 0;
+	if (conn->in.id_bad)
+		count(RT_ID_TOO_LONG);
+}
+
+/*
+ * A request's head is complete: a new request, with or without an id, and the reading unit is
+ * its owner. Its number is the time, pushed on where two begin in one nanosecond.
+ */
+static __always_inline void request_begin(struct conn *conn)
+{
+	struct request *r = &conn->draft;
+	u64 seq = bpf_ktime_get_boot_ns(), now = seq;
+	long err = -1;
+
+	if (conn->out.state == HTTP_OTHER || conn->pending_count >= CONN_PENDING)
+		conn_end_all(conn, RT_REQUEST_ANSWERED);
+	request_draft(conn, now);
+	for (int i = 0; i < 4 && err; i++) {
+		r->seq = seq + i;
+		u64 key = r->seq;
+		err = bpf_map_update_elem(&rt_request, &key, r, BPF_NOEXIST);
+	}
+	if (err) {
+		count(RT_REQUEST_FULL);
+		unit_read_request(r->tgid, r->tid, 0); /* not the former request's either */
+		return;
+	}
+	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
+
+	conn->pending[slot] = r->seq;
+	conn->pending_is_head[slot] = conn->in.method_head;
+	conn->pending_count++;
+	conn->tgid = r->tgid;
+	count(RT_REQUESTS);
+	if (!r->id_len)
+		count(RT_REQUESTS_WITHOUT_ID);
+	unit_read_request(r->tgid, r->tid, r->seq);
+	request_announce(r, now);
+}
+
+/* A complete message: the machine is between messages again. */
+static __always_inline void conn_message_end(struct conn *conn, bool sent)
+{
+	if (sent) {
+		conn_answered(conn, RT_REQUEST_ANSWERED);
+		http__begin(&conn->out, &conn->unused);
+	} else {
+		http__begin(&conn->in, &conn->found);
+	}
+}
+
+static __always_inline void conn_head(struct conn *conn, bool sent)
+{
+	struct http *h = sent ? &conn->out : &conn->in;
+
+	if (!sent)
+		request_begin(conn);
+	else if (h->status >= 100 && h->status < 200 && h->status != 101)
+		http__begin(h, &conn->unused); /* interim (RFC 9110, 15.2): the response follows */
+	if (h->state == HTTP_BODY && h->body_left == 0)
+		conn_message_end(conn, sent);
+}
+
+/* Bytes of the body, and of what is not HTTP, are counted, not read. */
+static __always_inline int conn_skip(struct conn *conn, bool sent, u64 len)
+{
+	struct http *h = sent ? &conn->out : &conn->in;
+	u64 taken = 0;
+
+	if (http__skip(h, len, &taken) == HTTP_END)
+		conn_message_end(conn, sent);
+	return taken > 0x7fffffff ? 0x7fffffff : taken;
+}
+
+/* The answer to HEAD has no body: the machine must know before the head ends. */
+static __always_inline void conn_response_start(struct conn *conn)
+{
+	if (conn->out.state == HTTP_START)
+		conn->out.no_body = conn->pending_count &&
+				    conn->pending_is_head[conn->pending_head & (CONN_PENDING - 1)];
+}
+
+/*
+ * Follows up to `len` user bytes of one direction. Returns how many were taken, at least one; or
+ * -1 when they cannot be read. Global: verified once, not per step.
+ */
+__weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+	struct http_found *found;
+	u8 block[SCAN_BLOCK];
+	struct http *h;
+
+	if (!conn || !len)
+		return -1;
+	h = sent ? &conn->out : &conn->in;
+	found = sent ? &conn->unused : &conn->found;
+	if (http__skips(h))
+		return conn_skip(conn, sent, len);
+	if (len > SCAN_BLOCK)
+		len = SCAN_BLOCK;
+	if (bpf_probe_read_user(block, len, (void *)address)) {
+		h->state = HTTP_OTHER;
+		count(RT_HEADER_FAULT);
+		return -1;
+	}
+	if (sent)
+		conn_response_start(conn);
+	u32 i = 0;
+	int event = HTTP_NONE;
+
+	while (i < SCAN_BLOCK && i < len && event == HTTP_NONE && !http__skips(h))
+		event = http__byte(h, found, block[i++], (const u64 *)rt_headers);
+	if (event == HTTP_HEAD)
+		conn_head(conn, sent);
+	else if (event == HTTP_END)
+		conn_message_end(conn, sent);
+	return i;
+}
+
+/* All that the call moved, `total` bytes of call->memory on call->sk. */
+static __always_inline void conn_bytes(struct inflight *call, u32 total, bool sent)
+{
+	struct segments *s = &call->memory;
+	struct conn *conn;
+
+	segments_begin(s, total);
+	for (int i = 0; i < SCAN_STEPS; i++) {
+		int step = segments_step(s), taken;
+
+		if (step < 0)
+			break;
+		if (step)
+			continue;
+		taken = conn_scan(call->sk, s->address, s->left, sent);
+		if (taken <= 0)
+			break;
+		segments_take(s, taken);
+	}
+	if (!s->total)
+		return;
+	/* not followed to its end: what comes next is not known to be a head */
+	conn = bpf_map_lookup_elem(&rt_conn, &call->sk);
+	if (conn && sent)
+		conn->out.state = HTTP_OTHER;
+	else if (conn)
+		conn->in.state = HTTP_OTHER;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the current task is and has: its container, the files behind its descriptors.
+ */
+#ifndef REQTAP_TASK_BPF_H
+#define REQTAP_TASK_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
+#define SOCK_STREAM 1
+#define UNIX98_PTY_SLAVE_MAJOR 136
+#define TTY_MAJOR 4
+
+/* The container whose process `tgid` (the current one) is; 0: no target. */
+static __always_inline u64 container_current(u32 tgid)
+{
+	if (tgid == rt_self_tgid)
+		return 0;
+	if (!rt_by_cgroup) {
+		u64 *id = bpf_map_lookup_elem(&rt_process, &tgid);
+
+		return id ? *id : 0;
+	}
+	u64 cgroup = bpf_get_current_cgroup_id();
+	struct container *container = bpf_map_lookup_elem(&rt_container, &cgroup);
+
+	return container && (container->flags & RT_CONTAINER_CAPTURE) ? container->id : 0;
+}
+
+/* Open file of the current task, or NULL. */
+static __always_inline struct file *task_file(struct task_struct *task, u32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **array, *file = 0;
+
+	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	array = BPF_CORE_READ(table, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), array + fd))
+		return 0;
+	return file;
+}
+
+static __always_inline u16 file_key(struct file *file, struct stream_key *ret_key)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	ret_key->inode = BPF_CORE_READ(inode, i_ino);
+	ret_key->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	ret_key->reserved = 0;
+	return BPF_CORE_READ(inode, i_mode);
+}
+
+/* The stream socket behind a file of mode S_IFSOCK, or NULL. */
+static __always_inline struct sock *file_sock(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+
+	if (!socket || BPF_CORE_READ(socket, type) != SOCK_STREAM)
+		return 0;
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline u64 task_cgroup(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+#endif

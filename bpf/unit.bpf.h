@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * unit: who runs now, and which request it works for. A unit that read a request keeps it until
+ * it reads another; a descendant keeps it until the response is complete and the grace is over.
+ * Owners are checked against the request's state here, at the write: nothing has to be swept.
+ */
+#ifndef REQTAP_UNIT_BPF_H
+#define REQTAP_UNIT_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+static __always_inline struct unit unit_thread(u32 tgid, u32 tid)
+{
+	return (struct unit){ .tgid = tgid, .kind = RT_UNIT_THREAD, .id = tid };
+}
+
+/* The request of an owner, 0 when its time is over. */
+static __always_inline u64 owner_request(const struct owner *owner, u64 now)
+{
+	u64 seq = owner->request;
+	struct request *request;
+
+	if (owner->flags & RT_OWNER_READER)
+		return seq;
+	request = bpf_map_lookup_elem(&rt_request, &seq);
+	if (!request)
+		return 0;
+	if (request->state == RT_REQUEST_OPEN || now < request->end_ns + rt_grace_ns)
+		return seq;
+	return 0;
+}
+
+static __always_inline u64 unit_request(const struct unit *unit, u64 now)
+{
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, unit);
+
+	return owner ? owner_request(owner, now) : 0;
+}
+
+static __always_inline void unit_own(const struct unit *unit, u64 request, u32 flags)
+{
+	struct owner owner = { .request = request, .flags = flags };
+
+	if (bpf_map_update_elem(&rt_owner, unit, &owner, BPF_ANY))
+		count(RT_OWNER_FULL);
+}
+
+/* `child` is started by `parent`: it works for the same request, or for none. */
+static __always_inline void unit_inherit(const struct unit *parent, const struct unit *child, u64 now)
+{
+	u64 request = unit_request(parent, now);
+
+	if (request)
+		unit_own(child, request, 0);
+}
+
+/* The request that the current code works for; *ret_kind says which unit knew. */
+static __always_inline u64 unit_current_request(u32 tgid, u32 tid, u64 now, u8 *ret_kind)
+{
+	struct unit thread = unit_thread(tgid, tid);
+	u64 request = unit_request(&thread, now);
+
+	*ret_kind = request ? RT_UNIT_THREAD : RT_UNIT_NONE;
+	return request;
+}
+
+/* The current code has read the start of `request`. */
+static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request)
+{
+	struct unit thread = unit_thread(tgid, tid);
+
+	unit_own(&thread, request, RT_OWNER_READER);
+}
+
+#endif

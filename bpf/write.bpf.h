@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * write: a write to a stream becomes fragments. Both plans call these: the arguments are kept at
+ * entry, the bytes are read at exit with the true return value, so that a write that failed or
+ * came back short is not logged as if it had not, and the pages that it reads are resident.
+ */
+#ifndef REQTAP_WRITE_BPF_H
+#define REQTAP_WRITE_BPF_H
+
+#include "bpf/ring.bpf.h"
+#include "bpf/segment.bpf.h"
+#include "bpf/task.bpf.h"
+#include "bpf/unit.bpf.h"
+
+#define WRITE_STEPS 160 /* RT_WRITE_CHUNKS and some for small segments */
+
+static __always_inline struct stream *stream_find(const struct stream_key *key)
+{
+	struct stream *stream = bpf_map_lookup_elem(&rt_stream, key);
+
+	return stream ? stream : bpf_map_lookup_elem(&rt_inner, key);
+}
+
+/* Bytes of one write did not get out: counted by reason, and with the stream. */
+static __always_inline void write_lost(struct inflight *call, u32 reason, u32 bytes)
+{
+	struct stream *stream = stream_find(&call->key);
+
+	count(reason);
+	if (!stream)
+		return;
+	stream->lost_reason = reason;
+	__sync_fetch_and_add(&stream->lost_writes, 1);
+	__sync_fetch_and_add(&stream->lost_bytes, bytes);
+}
+
+static __always_inline void fragment_fill(struct event_fragment *f, const struct inflight *call, u64 id,
+					  u32 len, u32 flags)
+{
+	event_begin(&f->head, RT_EVENT_FRAGMENT, call->container, call->time_ns);
+	f->inode = call->key.inode;
+	f->device = call->key.device;
+	f->tgid = id >> 32;
+	f->tid = id;
+	f->write_bytes = call->bytes;
+	f->request = call->request;
+	f->lost_writes = call->lost_writes;
+	f->lost_bytes = call->lost_bytes;
+	f->lost_reason = call->lost_reason;
+	f->chunk = call->chunk;
+	f->stream = call->stream;
+	f->unit = call->unit;
+	f->flags = flags | (call->inner ? RT_FRAGMENT_ORIGIN : 0);
+	f->reserved = 0;
+	f->len = len;
+	f->reserved2 = 0;
+}
+
+/* One record of a constant size class, as the verifier wants it. 0, or the counter of the loss. */
+static __always_inline int fragment_class(const u32 class, const struct inflight *call, u64 id, u64 address,
+					  u32 len, u32 flags)
+{
+	struct event_fragment *f = bpf_ringbuf_reserve(&rt_ring, sizeof(*f) + class, 0);
+
+	if (!f)
+		return RT_LOST_RING;
+	fragment_fill(f, call, id, len, flags);
+	if (len > class) /* never: for the verifier, which has lost it */
+		len = class;
+	if (bpf_probe_read_user(f->data, len, (void *)address)) {
+		bpf_ringbuf_discard(f, BPF_RB_NO_WAKEUP);
+		return RT_LOST_FAULT;
+	}
+	ring_submit(f);
+	return 0;
+}
+
+/*
+ * One chunk of the current thread's write. A global function: verified once, not per chunk.
+ * Returns 0, or the counter of the loss.
+ */
+__weak int fragment_emit(u64 address, u32 len, u32 flags)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct inflight *call = bpf_map_lookup_elem(&rt_inflight, &id);
+
+	if (!call || len == 0 || len > RT_CHUNK_MAX)
+		return RT_LOST_INFLIGHT;
+	if (len <= RT_CLASS_0)
+		return fragment_class(RT_CLASS_0, call, id, address, len, flags);
+	if (len <= RT_CLASS_1)
+		return fragment_class(RT_CLASS_1, call, id, address, len, flags);
+	if (len <= RT_CLASS_2)
+		return fragment_class(RT_CLASS_2, call, id, address, len, flags);
+	return fragment_class(RT_CLASS_3, call, id, address, len, flags);
+}
+
+/* The budget of a container: a bucket of one second. True when `bytes` fit. */
+static __always_inline bool budget_take(u64 id, u64 now, u32 bytes)
+{
+	struct container *container;
+	u64 filled;
+
+	if (!rt_budget)
+		return true;
+	container = bpf_map_lookup_elem(&rt_container, &id);
+	if (!container)
+		return true;
+	filled = now - container->budget_ns;
+	if (filled >= 1000000000) {
+		container->budget_ns = now;
+		container->budget_bytes = 0;
+	}
+	__sync_fetch_and_add(&container->budget_bytes, bytes);
+	return container->budget_bytes <= rt_budget;
+}
+
+/* Every chunk of the write; what is lost is counted. */
+static __always_inline void write_chunks(struct inflight *call)
+{
+	struct segments *s = &call->memory;
+	u32 total = call->bytes, loss = 0;
+
+	segments_begin(s, total < RT_WRITE_MAX ? total : RT_WRITE_MAX);
+	for (int i = 0; i < WRITE_STEPS; i++) {
+		int step = segments_step(s);
+		u32 flags = 0, len;
+
+		if (step < 0)
+			break;
+		if (step)
+			continue;
+		len = s->left < RT_CHUNK_MAX ? s->left : RT_CHUNK_MAX;
+		if (len == s->total)
+			flags = RT_FRAGMENT_LAST | (total > RT_WRITE_MAX ? RT_FRAGMENT_TRUNCATED : 0);
+		loss = fragment_emit(s->address, len, flags);
+		if (loss)
+			break;
+		call->chunk++;
+		segments_take(s, len);
+	}
+	if (loss || s->total)
+		write_lost(call, loss ? loss : RT_SEGMENTS, s->total);
+	if (total > RT_WRITE_MAX)
+		count_add(RT_TRUNCATED_BYTES, total - RT_WRITE_MAX);
+}
+
+/* The write returned `bytes` > 0. `call` is the thread's entry in rt_inflight. */
+static __always_inline void write_done(struct inflight *call, u64 id, u32 bytes)
+{
+	struct stream *stream = stream_find(&call->key);
+	u8 unit = RT_UNIT_NONE;
+
+	if (!stream)
+		return;
+	call->bytes = bytes;
+	call->chunk = 0;
+	call->time_ns = bpf_ktime_get_boot_ns();
+	call->request = unit_current_request(id >> 32, id, call->time_ns, &unit);
+	call->unit = unit;
+	call->lost_writes = stream->lost_writes;
+	call->lost_bytes = stream->lost_bytes;
+	call->lost_reason = stream->lost_reason;
+	count(call->inner ? RT_ORIGIN_WRITES : RT_WRITES);
+	count_add(RT_WRITE_BYTES, bytes);
+	if (!budget_take(call->container, call->time_ns, bytes)) {
+		write_lost(call, RT_LOST_BUDGET, bytes);
+		return;
+	}
+	write_chunks(call);
+}
+
+#endif
