@@ -72,7 +72,8 @@ static const struct attachment syscall_plan[] = {
 
 static int problem(char **ret_problem, int err, const char *what)
 {
-	if (asprintf(ret_problem, "%s: %s; `reqtap doctor` tells what is missing", what, strerror(-err)) < 0)
+	if (asprintf(ret_problem, "%s: %s; `reqtap doctor` tells what is missing", what,
+		     strerror(-err)) < 0)
 		*ret_problem = NULL;
 	return err;
 }
@@ -98,7 +99,8 @@ static void configure(struct reqtap *skel, const struct probe_config *config)
 		skel->rodata->rt_headers[i] = header_hash(config->headers[i]);
 	if (config->ring_bytes)
 		bpf_map__set_max_entries(skel->maps.rt_ring, config->ring_bytes);
-	bpf_object__for_each_program(program, skel->obj) {
+	bpf_object__for_each_program(program, skel->obj)
+	{
 		if (!strcmp(bpf_program__section_name(program), "tp"))
 			bpf_program__set_type(program, BPF_PROG_TYPE_TRACEPOINT);
 	}
@@ -120,7 +122,8 @@ static int attach_raw(struct probe *probe)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, probe->skel->obj) {
+	bpf_object__for_each_program(program, probe->skel->obj)
+	{
 		int err;
 
 		if (strncmp(bpf_program__section_name(program), "raw_tp/", 7) != 0)
@@ -134,7 +137,8 @@ static int attach_raw(struct probe *probe)
 
 static int attach_event(struct probe *probe, int tracefs, const struct attachment *a)
 {
-	struct bpf_program *program = bpf_object__find_program_by_name(probe->skel->obj, a->program);
+	struct bpf_program *program =
+		bpf_object__find_program_by_name(probe->skel->obj, a->program);
 	int perf = tracepoint__open(tracefs, "syscalls", a->event), err;
 
 	if (perf < 0)
@@ -280,15 +284,16 @@ int probe__follow(struct probe *probe, pid_t tgid)
 
 	if (err)
 		return err;
-	return bpf_map__update_elem(probe->skel->maps.rt_process, &key, sizeof(key), &id, sizeof(id), BPF_ANY);
+	return bpf_map__update_elem(probe->skel->maps.rt_process, &key, sizeof(key), &id,
+				    sizeof(id), BPF_ANY);
 }
 
 int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags)
 {
 	struct container container = { .flags = flags, .id = cgroup };
 
-	return bpf_map__update_elem(probe->skel->maps.rt_container, &cgroup, sizeof(cgroup), &container,
-				    sizeof(container), BPF_ANY);
+	return bpf_map__update_elem(probe->skel->maps.rt_container, &cgroup, sizeof(cgroup),
+				    &container, sizeof(container), BPF_ANY);
 }
 
 int probe__container_remove(struct probe *probe, uint64_t cgroup)
@@ -296,12 +301,14 @@ int probe__container_remove(struct probe *probe, uint64_t cgroup)
 	return bpf_map__delete_elem(probe->skel->maps.rt_container, &cgroup, sizeof(cgroup), 0);
 }
 
-int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device, const struct stream *stream)
+int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device,
+		      const struct stream *stream)
 {
 	/* the kernel's own dev_t: 12 bits major, 20 bits minor (include/linux/kdev_t.h) */
 	struct stream_key key = { .inode = inode, .device = major(device) << 20 | minor(device) };
 
-	return bpf_map__update_elem(probe->skel->maps.rt_stream, &key, sizeof(key), stream, sizeof(*stream), BPF_ANY);
+	return bpf_map__update_elem(probe->skel->maps.rt_stream, &key, sizeof(key), stream,
+				    sizeof(*stream), BPF_ANY);
 }
 
 int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port)
@@ -313,7 +320,8 @@ int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port)
 	} key = { .netns = netns, .port = port };
 	uint32_t one = 1;
 
-	return bpf_map__update_elem(probe->skel->maps.rt_listen, &key, sizeof(key), &one, sizeof(one), BPF_ANY);
+	return bpf_map__update_elem(probe->skel->maps.rt_listen, &key, sizeof(key), &one,
+				    sizeof(one), BPF_ANY);
 }
 
 int probe__request(struct probe *probe, uint64_t seq, struct request *ret_request)
@@ -322,14 +330,16 @@ int probe__request(struct probe *probe, uint64_t seq, struct request *ret_reques
 				    sizeof(*ret_request), 0);
 }
 
-int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct request *request), void *ctx)
+int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct request *request),
+		    void *ctx)
 {
 	int fd = bpf_map__fd(probe->skel->maps.rt_request);
 	uint64_t key, *previous = NULL;
 	struct request request;
 
 	/* bounded: a map that changes under the walk may begin anew */
-	for (unsigned i = 0; i < 65536 && !bpf_map_get_next_key(fd, previous, &key); i++, previous = &key)
+	for (unsigned i = 0; i < 65536 && !bpf_map_get_next_key(fd, previous, &key);
+	     i++, previous = &key)
 		if (!bpf_map_lookup_elem(fd, &key, &request))
 			fn(ctx, &request);
 	return 0;
@@ -337,8 +347,8 @@ int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct requ
 
 /* Calls fn for each key of a map; fn may delete it. */
 static void each_key(const struct bpf_map *map, void *key, void *next,
-		     void (*fn)(struct probe *probe, const void *key, uint64_t before_ns), struct probe *probe,
-		     uint64_t before_ns)
+		     void (*fn)(struct probe *probe, const void *key, uint64_t before_ns),
+		     struct probe *probe, uint64_t before_ns)
 {
 	int fd = bpf_map__fd(map);
 	size_t size = bpf_map__key_size(map);
@@ -359,7 +369,8 @@ static void sweep_request(struct probe *probe, const void *key, uint64_t before_
 	if (bpf_map_lookup_elem(fd, key, &request))
 		return;
 	/* a request whose process died without closing its connection is never answered */
-	if (request.state == RT_REQUEST_OPEN && request.begin_ns < before_ns && kill(request.tgid, 0) && errno == ESRCH)
+	if (request.state == RT_REQUEST_OPEN && request.begin_ns < before_ns &&
+	    kill(request.tgid, 0) && errno == ESRCH)
 		bpf_map_delete_elem(fd, key);
 	else if (request.state != RT_REQUEST_OPEN && request.end_ns < before_ns)
 		bpf_map_delete_elem(fd, key);
@@ -373,7 +384,8 @@ static void sweep_owner(struct probe *probe, const void *key, uint64_t before_ns
 
 	/* an owner newer than the walk points to a request that is newer too, and is found */
 	if (!bpf_map_lookup_elem(fd, key, &owner) &&
-	    bpf_map_lookup_elem(bpf_map__fd(probe->skel->maps.rt_request), &owner.request, &request))
+	    bpf_map_lookup_elem(bpf_map__fd(probe->skel->maps.rt_request), &owner.request,
+				&request))
 		bpf_map_delete_elem(fd, key);
 }
 

@@ -13,8 +13,8 @@
 #define RING_HEAD 8
 
 struct ring {
-	uint64_t *consumer; /* released up to here: the kernel reads it */
-	uint64_t *producer; /* reserved up to here: the kernel writes it */
+	uint64_t *consumer;  /* released up to here: the kernel reads it */
+	uint64_t *producer;  /* reserved up to here: the kernel writes it */
 	const uint8_t *data; /* mapped twice in a row, so that no record is split */
 	uint64_t size;
 	uint64_t cursor;
@@ -41,7 +41,8 @@ struct ring *ring__new(int map_fd, int *ret_err)
 	consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
 	if (consumer != MAP_FAILED)
 		ring->consumer = consumer;
-	producer = mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, map_fd, ring->page);
+	producer =
+		mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, map_fd, ring->page);
 	if (producer != MAP_FAILED) {
 		ring->producer = producer;
 		ring->data = (const uint8_t *)producer + ring->page;
@@ -93,7 +94,8 @@ uint64_t ring__position(const struct ring *ring)
 
 void ring__release(struct ring *ring, uint64_t position)
 {
-	if (position > __atomic_load_n(ring->consumer, __ATOMIC_RELAXED) && position <= ring->cursor)
+	if (position > __atomic_load_n(ring->consumer, __ATOMIC_RELAXED) &&
+	    position <= ring->cursor)
 		__atomic_store_n(ring->consumer, position, __ATOMIC_RELEASE);
 }
 

@@ -44,7 +44,8 @@ struct {
 } rt_conn_zero __weak SEC(".maps");
 
 /* Begins (or begins anew) the connection; NULL when the table refuses. */
-static __always_inline struct conn *conn_begin(struct sock *sk, u64 cookie, u8 direction, u64 container)
+static __always_inline struct conn *conn_begin(struct sock *sk, u64 cookie, u8 direction,
+					       u64 container)
 {
 	u64 key = (u64)sk;
 	u32 zero = 0;

@@ -30,7 +30,7 @@ enum http_state {
 	HTTP_START, /* between messages */
 	HTTP_FIRST, /* in the method, or in "HTTP/x.y " of a response */
 	HTTP_STATUS,
-	HTTP_LINE,  /* rest of the first line */
+	HTTP_LINE, /* rest of the first line */
 	HTTP_NAME_START,
 	HTTP_NAME,
 	HTTP_VALUE_START,
@@ -73,13 +73,13 @@ struct http {
 	__u8 response;
 	__u8 chunked;
 	__u8 has_length;
-	__u8 bad;       /* a length that is no number */
-	__u8 no_body;   /* the answer to HEAD: set by the caller before its head ends */
+	__u8 bad;     /* a length that is no number */
+	__u8 no_body; /* the answer to HEAD: set by the caller before its head ends */
 	__u8 method_head;
 	__u8 method_connect;
-	__u8 id_rank;   /* of the id found; RT_HEADERS_MAX: none */
-	__u8 id_bad;    /* too long, or not printable: no id */
-	__u8 id_space;  /* blanks seen inside the value, kept only when text follows */
+	__u8 id_rank;  /* of the id found; RT_HEADERS_MAX: none */
+	__u8 id_bad;   /* too long, or not printable: no id */
+	__u8 id_space; /* blanks seen inside the value, kept only when text follows */
 };
 
 /* What the head of a request yields; the caller's, cleared by http__begin(). */
@@ -129,7 +129,7 @@ http_inline void http__begin(struct http *h, struct http_found *found)
 	found->traceparent_len = 0;
 }
 
-http_inline __u8 http_header_of(__u64 hash, __u8 response, const __u64 *ids)
+http_inline __u8 http_header_of(__u64 hash, __u8 response, const volatile __u64 *ids)
 {
 	if (hash == HTTP_HASH_CONTENT_LENGTH)
 		return HTTP_CONTENT_LENGTH;
@@ -148,7 +148,8 @@ http_inline __u8 http_header_of(__u64 hash, __u8 response, const __u64 *ids)
 /* What follows a complete head (RFC 9112, section 6.3). */
 http_inline enum http_event http_head_end(struct http *h)
 {
-	int none = h->response && (h->no_body || h->status == 204 || h->status == 304 || h->status < 200);
+	int none = h->response &&
+		   (h->no_body || h->status == 204 || h->status == 304 || h->status < 200);
 
 	if (h->bad)
 		h->state = HTTP_OTHER;
@@ -237,7 +238,8 @@ http_inline void http_value_begin(struct http *h, struct http_found *found)
 	}
 }
 
-http_inline void http_name_byte(struct http *h, struct http_found *found, __u8 c, const __u64 *ids)
+http_inline void http_name_byte(struct http *h, struct http_found *found, __u8 c,
+				const volatile __u64 *ids)
 {
 	if (c == '\n') {
 		h->state = HTTP_NAME_START; /* a line without a colon */
@@ -296,7 +298,8 @@ http_inline void http_chunk_size_byte(struct http *h, __u8 c)
 }
 
 /* The states inside a head. */
-http_inline enum http_event http_head_byte(struct http *h, struct http_found *found, __u8 c, const __u64 *ids)
+http_inline enum http_event http_head_byte(struct http *h, struct http_found *found, __u8 c,
+					   const volatile __u64 *ids)
 {
 	if (++h->head_bytes > HTTP_HEAD_MAX) {
 		h->state = HTTP_OTHER;
@@ -321,7 +324,8 @@ http_inline enum http_event http_head_byte(struct http *h, struct http_found *fo
 		if (c == '\r')
 			break;
 		h->hash = FNV_BASIS;
-		h->state = c == ' ' || c == '\t' ? HTTP_SKIP : HTTP_NAME; /* a folded line is no header */
+		h->state = c == ' ' || c == '\t' ? HTTP_SKIP
+						 : HTTP_NAME; /* a folded line is no header */
 		if (h->state == HTTP_NAME)
 			http_name_byte(h, found, c, ids);
 		break;
@@ -376,7 +380,8 @@ http_inline enum http_event http_chunk_byte(struct http *h, __u8 c)
 }
 
 /* One byte, in any state but those that http__skip() takes. */
-http_inline enum http_event http__byte(struct http *h, struct http_found *found, __u8 c, const __u64 *ids)
+http_inline enum http_event http__byte(struct http *h, struct http_found *found, __u8 c,
+				       const volatile __u64 *ids)
 {
 	return h->state < HTTP_BODY ? http_head_byte(h, found, c, ids) : http_chunk_byte(h, c);
 }

@@ -15,11 +15,11 @@
 
 /* Settings, written by the agent before load: what is off costs nothing. */
 const volatile __weak bool rt_by_cgroup = false;
-const volatile __weak u32 rt_self_tgid = 0;
-const volatile __weak u64 rt_grace_ns = 1000000000;
-const volatile __weak u64 rt_budget = 0; /* bytes a second and container; 0: no limit */
+const volatile __weak __u32 rt_self_tgid = 0;
+const volatile __weak __u64 rt_grace_ns = 1000000000;
+const volatile __weak __u64 rt_budget = 0; /* bytes a second and container; 0: no limit */
 /* FNV-1a of the lower-case header names, the best first; 0: none. */
-const volatile __weak u64 rt_headers[RT_HEADERS_MAX] = {};
+const volatile __weak __u64 rt_headers[RT_HEADERS_MAX] = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -73,9 +73,9 @@ struct {
 } rt_inner __weak SEC(".maps");
 
 enum inflight_op {
-	INFLIGHT_WRITE = 1,    /* to a stream */
-	INFLIGHT_SEND = 2,     /* to a connection: a response */
-	INFLIGHT_RECEIVE = 3,  /* from a connection */
+	INFLIGHT_WRITE = 1,   /* to a stream */
+	INFLIGHT_SEND = 2,    /* to a connection: a response */
+	INFLIGHT_RECEIVE = 3, /* from a connection */
 	INFLIGHT_ACCEPT = 4,
 	INFLIGHT_SENDFILE = 5, /* to a connection, from a file */
 	INFLIGHT_UNSEEN = 6,   /* to a stream, from a file or pipe */
@@ -102,10 +102,10 @@ struct inflight {
 	u64 time_ns;
 	u64 request;
 	struct stream_key key;
-	u32 bytes;     /* what the call returned */
+	u32 bytes; /* what the call returned */
 	u16 chunk;
-	u8 op;         /* enum inflight_op */
-	u8 stream;     /* enum rt_stream_kind */
+	u8 op;     /* enum inflight_op */
+	u8 stream; /* enum rt_stream_kind */
 	u8 inner;
 	u8 unit;
 	u16 lost_reason;
@@ -138,13 +138,13 @@ struct conn {
 	u8 pending_count;
 	u8 reserved;
 	u32 tgid;
-	u64 pending[CONN_PENDING]; /* requests without a complete response, oldest first */
+	u64 pending[CONN_PENDING];        /* requests without a complete response, oldest first */
 	u8 pending_is_head[CONN_PENDING]; /* a HEAD request: its response has no body */
 	struct http in;
 	struct http out;
 	struct http_found found;
 	struct http_found unused; /* of responses */
-	struct request draft; /* the request being begun: a program's stack is too small */
+	struct request draft;     /* the request being begun: a program's stack is too small */
 };
 
 /* struct sock * -> struct conn */

@@ -8,9 +8,11 @@
 #include "bpf/task.bpf.h"
 #include "bpf/unit.bpf.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
 
-static __always_inline void process_event(u16 kind, struct task_struct *task, u64 container, u32 flags)
+static __always_inline void process_event(u16 kind, struct task_struct *task, u64 container,
+					  u32 flags)
 {
 	struct event_process *event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
 	u64 id = bpf_get_current_pid_tgid();
@@ -42,7 +44,8 @@ static __always_inline bool stream_mode(u16 mode, struct file *file)
 	return type == S_IFCHR && BPF_CORE_READ(file, private_data);
 }
 
-static __always_inline void stream_register(struct task_struct *task, u32 fd, u64 container, bool inner)
+static __always_inline void stream_register(struct task_struct *task, u32 fd, u64 container,
+					    bool inner)
 {
 	struct stream stream = { .container = container, .inner = inner };
 	struct file *file = task_file(task, fd);
@@ -114,7 +117,8 @@ int rt_fork(u64 *ctx)
 
 	if (!id)
 		return 0;
-	if (!rt_by_cgroup && tgid != parent >> 32 && bpf_map_update_elem(&rt_process, &tgid, &id, BPF_ANY))
+	if (!rt_by_cgroup && tgid != parent >> 32 &&
+	    bpf_map_update_elem(&rt_process, &tgid, &id, BPF_ANY))
 		count(RT_PROCESS_FULL);
 	from = unit_thread(parent >> 32, parent);
 	to = unit_thread(tgid, tid);

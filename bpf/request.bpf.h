@@ -209,7 +209,7 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	int event = HTTP_NONE;
 
 	while (i < SCAN_BLOCK && i < len && event == HTTP_NONE && !http__skips(h))
-		event = http__byte(h, found, block[i++], (const u64 *)rt_headers);
+		event = http__byte(h, found, block[i++], rt_headers);
 	if (event == HTTP_HEAD)
 		conn_head(conn, sent);
 	else if (event == HTTP_END)

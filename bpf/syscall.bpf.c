@@ -9,7 +9,8 @@
 #include "bpf/request.bpf.h"
 #include "bpf/write.bpf.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
 
 #define MSG_PEEK 2
 
@@ -109,7 +110,8 @@ int rt_enter_sendmsg(struct syscall_enter *ctx)
 
 	if (!container_current(bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	if (!bpf_probe_read_user(&message, sizeof(message), (void *)ctx->args[1]) && message.msg_iovlen)
+	if (!bpf_probe_read_user(&message, sizeof(message), (void *)ctx->args[1]) &&
+	    message.msg_iovlen)
 		enter_write(ctx->args[0], (u64)message.msg_iov, message.msg_iovlen, INFLIGHT_WRITE);
 	return 0;
 }
@@ -264,7 +266,8 @@ int rt_exit_mmsg(struct syscall_exit *ctx)
 
 	if (!call)
 		return 0;
-	if (ctx->ret > 0 && !bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call->time_ns) && bytes)
+	if (ctx->ret > 0 && !bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call->time_ns) &&
+	    bytes)
 		conn_bytes(call, bytes, false);
 	bpf_map_delete_elem(&rt_inflight, &id);
 	return 0;

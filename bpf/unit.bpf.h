@@ -46,7 +46,8 @@ static __always_inline void unit_own(const struct unit *unit, u64 request, u32 f
 }
 
 /* `child` is started by `parent`: it works for the same request, or for none. */
-static __always_inline void unit_inherit(const struct unit *parent, const struct unit *child, u64 now)
+static __always_inline void unit_inherit(const struct unit *parent, const struct unit *child,
+					 u64 now)
 {
 	u64 request = unit_request(parent, now);
 

@@ -34,8 +34,8 @@ static __always_inline void write_lost(struct inflight *call, u32 reason, u32 by
 	__sync_fetch_and_add(&stream->lost_bytes, bytes);
 }
 
-static __always_inline void fragment_fill(struct event_fragment *f, const struct inflight *call, u64 id,
-					  u32 len, u32 flags)
+static __always_inline void fragment_fill(struct event_fragment *f, const struct inflight *call,
+					  u64 id, u32 len, u32 flags)
 {
 	event_begin(&f->head, RT_EVENT_FRAGMENT, call->container, call->time_ns);
 	f->inode = call->key.inode;
@@ -57,8 +57,8 @@ static __always_inline void fragment_fill(struct event_fragment *f, const struct
 }
 
 /* One record of a constant size class, as the verifier wants it. 0, or the counter of the loss. */
-static __always_inline int fragment_class(const u32 class, const struct inflight *call, u64 id, u64 address,
-					  u32 len, u32 flags)
+static __always_inline int fragment_class(const u32 class, const struct inflight *call, u64 id,
+					  u64 address, u32 len, u32 flags)
 {
 	struct event_fragment *f = bpf_ringbuf_reserve(&rt_ring, sizeof(*f) + class, 0);
 
@@ -132,7 +132,8 @@ static __always_inline void write_chunks(struct inflight *call)
 			continue;
 		len = s->left < RT_CHUNK_MAX ? s->left : RT_CHUNK_MAX;
 		if (len == s->total)
-			flags = RT_FRAGMENT_LAST | (total > RT_WRITE_MAX ? RT_FRAGMENT_TRUNCATED : 0);
+			flags = RT_FRAGMENT_LAST |
+				(total > RT_WRITE_MAX ? RT_FRAGMENT_TRUNCATED : 0);
 		loss = fragment_emit(s->address, len, flags);
 		if (loss)
 			break;
