@@ -9,6 +9,7 @@ V       ?= 0
 T       ?=
 TIME    ?= 60
 SEED    ?=
+KERNELS ?= 5.10 6.1 6.12 7.2
 
 CC      ?= gcc
 CLANG   ?= clang
@@ -59,6 +60,7 @@ SAN_OBJ   := $(LIB_OBJ:$(OUTPUT)/%=$(OUTPUT)/san/%)
 UNIT      := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
+VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load $(OUTPUT)/vm/types.bpf.o
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -92,6 +94,10 @@ live: $(OUTPUT)/reqtap ## tests against real servers on this kernel (root); T=na
 
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'
+
+vmtest: $(OUTPUT)/reqtap $(VM) ## live tests on other kernels under qemu, both plans; KERNELS="5.10 6.1 6.12 7.2"
+	$(Q)tests/deps.sh build test vm
+	$(Q)/usr/bin/python3 tests/vm/vm.py --output $(OUTPUT) --kernels '$(KERNELS)' --only '$(T)'
 
 bench: $(OUTPUT)/reqtap $(BENCH) ## measure the budgets; JSON and a plot under build/bench/
 	$(Q)tests/deps.sh build bench
@@ -170,5 +176,12 @@ $(OUTPUT)/fuzz/%: tests/fuzz/%.c $(OUTPUT)/libfuzz.a
 
 $(OUTPUT)/bench/%: tests/bench/%.c $(LIB_OBJ)
 	$(call msg,BENCH,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< $(LIB_OBJ) $(LDLIBS_ALL) -o $@
+
+$(OUTPUT)/vm/%: tests/vm/%.c
+	$(call msg,VM,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< -lbpf -lelf -lz -o $@
+
+# all types of vmlinux/, also those that this file does not use
+$(OUTPUT)/vm/types.bpf.o: tests/vm/types.bpf.c
+	$(call msg,BPF,$@)mkdir -p $(@D) && $(CLANG) $(BPF_FLAGS) -fno-eliminate-unused-debug-types -c $< -o $@
 
 -include $(shell find $(OUTPUT) -name '*.d' 2>/dev/null)

@@ -17,6 +17,7 @@ packages() {
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
 			python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps
 		;;
+	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl ;;
 	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
 	esac
