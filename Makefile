@@ -60,7 +60,7 @@ SAN_OBJ   := $(LIB_OBJ:$(OUTPUT)/%=$(OUTPUT)/san/%)
 UNIT      := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
-VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load $(OUTPUT)/vm/types.bpf.o
+VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -179,9 +179,5 @@ $(OUTPUT)/bench/%: tests/bench/%.c $(LIB_OBJ)
 
 $(OUTPUT)/vm/%: tests/vm/%.c
 	$(call msg,VM,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< -lbpf -lelf -lz -o $@
-
-# all types of vmlinux/, also those that this file does not use
-$(OUTPUT)/vm/types.bpf.o: tests/vm/types.bpf.c
-	$(call msg,BPF,$@)mkdir -p $(@D) && $(CLANG) $(BPF_FLAGS) -fno-eliminate-unused-debug-types -c $< -o $@
 
 -include $(shell find $(OUTPUT) -name '*.d' 2>/dev/null)

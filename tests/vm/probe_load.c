@@ -46,7 +46,8 @@ static int load_one(const char *path, const char *name, unsigned log_level, char
 
 	if (!object)
 		return -errno;
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program(program, object)
+	{
 		bool this = strcmp(bpf_program__name(program), name) == 0;
 
 		bpf_program__set_autoload(program, this);
@@ -60,7 +61,8 @@ static int load_one(const char *path, const char *name, unsigned log_level, char
 	return err;
 }
 
-static int report(const char *path, const struct bpf_program *program, const struct btf *kernel, int number)
+static int report(const char *path, const struct bpf_program *program, const struct btf *kernel,
+		  int number)
 {
 	static char log[LOG_BYTES];
 	const char *name = bpf_program__name(program);
@@ -93,12 +95,13 @@ int main(int argc, char **argv)
 	int number = 0, bad = 0;
 
 	if (!object || !kernel) {
-		printf("not ok 1 - %s\n", object ? "this kernel has no BTF" : "usage: probe_load OBJECT");
+		printf("not ok 1 - %s\n",
+		       object ? "this kernel has no BTF" : "usage: probe_load OBJECT");
 		return 1;
 	}
 	libbpf_set_print(quiet);
-	bpf_object__for_each_program(program, object)
-		bad |= report(argv[1], program, kernel, ++number);
+	bpf_object__for_each_program(program, object) bad |=
+		report(argv[1], program, kernel, ++number);
 	btf__free(kernel);
 	bpf_object__close(object);
 	return bad || number == 0;

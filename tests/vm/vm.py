@@ -28,7 +28,7 @@ MACHINE = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "
 
 def jobs_for(plans, tests):
     """One job a program: (name, plan or None, command)."""
-    jobs = [{"name": "fields", "env": {}, "command": ["build/vm/fields", "build/vm/types.bpf.o"]},
+    jobs = [{"name": "fields", "env": {}, "command": ["build/vm/fields", "build/reqtap.bpf.o"]},
             {"name": "load", "env": {}, "command": ["build/vm/probe_load", "build/reqtap.bpf.o"]}]
     for plan in plans:
         for test in tests:
