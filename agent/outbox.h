@@ -50,6 +50,7 @@ struct outbox_stats {
 	uint64_t dropped_full; /* records dropped by the bound of bytes */
 	uint64_t dropped_age;
 	uint64_t dropped_removed; /* dropped with the connection */
+	uint64_t lost_damaged;    /* records in files that were set aside */
 	uint64_t disk_faults;
 	uint64_t set_aside; /* corrupt files */
 	bool on_disk;
@@ -77,12 +78,12 @@ void outbox__back(struct outbox *outbox, unsigned lane);
  * is out still. */
 int outbox__split(struct outbox *outbox, unsigned lane, const struct payload halves[2]);
 
-/* Drops what was put before the time; what is out is let go. */
+/* Drops what is older than the time and not out. */
 void outbox__drop_before(struct outbox *outbox, uint64_t unix_ns);
 
 /* Ages, and tries a broken disk again. To be called about every second. */
 void outbox__tick(struct outbox *outbox, uint64_t now_unix_ns);
 
-const struct outbox_stats *outbox__stats(const struct outbox *outbox);
+const struct outbox_stats *outbox__stats(struct outbox *outbox);
 
 #endif

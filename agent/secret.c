@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "agent/secret.h"
+
+struct secret {
+	size_t len;
+	char text[];
+};
+
+int secret__guard_process(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return -errno;
+	/* A pipe in core_pattern gets the core whatever the limit, but not of an undumpable one. */
+	return setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+}
+
+/* sodium_malloc() locks the pages, puts guards around them and sets MADV_DONTDUMP. */
+struct secret *secret__new(const char *text, size_t len)
+{
+	struct secret *secret;
+
+	if (sodium_init() < 0)
+		return NULL;
+	secret = sodium_malloc(sizeof(*secret) + len + 1);
+	if (!secret)
+		return NULL;
+	secret->len = len;
+	memcpy(secret->text, text, len);
+	secret->text[len] = '\0';
+	return secret;
+}
+
+struct secret *secret__free(struct secret *secret)
+{
+	if (secret)
+		sodium_free(secret);
+	return NULL;
+}
+
+const char *secret__text(const struct secret *secret)
+{
+	return secret->text;
+}
+
+size_t secret__len(const struct secret *secret)
+{
+	return secret->len;
+}
+
+bool secret__equal(const struct secret *a, const struct secret *b)
+{
+	return a->len == b->len && sodium_memcmp(a->text, b->text, a->len) == 0;
+}
+
+static ssize_t read_all(int fd, char *data, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size) {
+		ssize_t got = read(fd, data + len, size - len);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+	}
+	return (ssize_t)len;
+}
+
+struct secret *secret__read(int fd, int *ret_err)
+{
+	struct secret *secret;
+	char *data;
+	ssize_t len;
+
+	*ret_err = -ENOMEM;
+	if (sodium_init() < 0)
+		return NULL;
+	data = sodium_malloc(SECRET_MAX + 1);
+	if (!data)
+		return NULL;
+	len = read_all(fd, data, SECRET_MAX + 1);
+	if (len > SECRET_MAX)
+		len = -EFBIG;
+	if (len < 0) {
+		*ret_err = (int)len;
+		sodium_free(data);
+		return NULL;
+	}
+	if (len && data[len - 1] == '\n')
+		len--;
+	if (len && data[len - 1] == '\r')
+		len--;
+	secret = secret__new(data, (size_t)len);
+	sodium_free(data);
+	if (secret)
+		*ret_err = 0;
+	return secret;
+}
+
+void secret__wipe(void *data, size_t len)
+{
+	sodium_memzero(data, len);
+}
