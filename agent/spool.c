@@ -276,7 +276,7 @@ static bool contains(const int64_t ids[], size_t count, int64_t id)
 	return false;
 }
 
-int spool__oldest(struct spool *spool, const int64_t not [], size_t skip_count,
+int spool__oldest(struct spool *spool, const int64_t skip[], size_t skip_count,
 		  struct spool_row *ret)
 {
 	sqlite3_stmt *statement = spool->statements[OLDEST];
@@ -297,7 +297,7 @@ int spool__oldest(struct spool *spool, const int64_t not [], size_t skip_count,
 }
 
 /* The notice of the row's lane just before it, 0: there is none. */
-static int64_t notice_before(struct spool *spool, const struct spool_row *row, const int64_t not [],
+static int64_t notice_before(struct spool *spool, const struct spool_row *row, const int64_t skip[],
 			     size_t skip_count)
 {
 	sqlite3_stmt *statement = spool->statements[NOTICE_BEFORE];
@@ -331,7 +331,7 @@ static int in_transaction(struct spool *spool, int err)
 	return err;
 }
 
-int spool__drop(struct spool *spool, const struct spool_row *row, const int64_t not [],
+int spool__drop(struct spool *spool, const struct spool_row *row, const int64_t skip[],
 		size_t skip_count)
 {
 	int64_t notice = notice_before(spool, row, skip, skip_count);
