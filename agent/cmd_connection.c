@@ -80,7 +80,7 @@ static int set_text(char **ret, const char *text)
 	return *ret ? 0 : complain(1, "out of memory");
 }
 
-enum option {
+enum choice {
 	OPTION_VENDOR = 256,
 	OPTION_ENDPOINT,
 	OPTION_HEADER_NAME,
