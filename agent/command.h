@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command: the subcommands, one file each (cmd_run.c …). argv[0] is the subcommand's name.
+ * They return the exit status.
+ */
+#ifndef REQTAP_COMMAND_H
+#define REQTAP_COMMAND_H
+
+#define EXIT_DONE 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+#define EXIT_CANNOT 77 /* cannot run here: the reason and the mend were printed */
+
+#define STATE_DIR_DEFAULT "/var/lib/reqtap"
+
+int cmd_version(int argc, char **argv);
+
+#endif
