@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include "agent/utf8.h"
+
+#define UNFINISHED_MAX 4096 /* (thread, stream) pairs that are kept */
+#define STREAMS_MAX 8192
+
+struct part_key {
+	uint64_t inode;
+	uint32_t device;
+	uint32_t tid;
+};
+
+/* What one thread has begun on one stream. Kept empty after its line, for the next. */
+struct part {
+	struct part_key key;
+	char *data;
+	uint32_t len, capacity;
+	uint32_t cut;
+	uint32_t tgid;
+	uint16_t next_chunk;
+	bool open;      /* bytes wait, or were cut */
+	bool disagrees; /* its fragments name different requests */
+	struct line line; /* of the first fragment; text is filled when it ends */
+	UT_hash_handle hh;
+};
+
+struct stream_seen {
+	struct {
+		uint64_t inode;
+		uint32_t device;
+		uint32_t reserved;
+	} key;
+	uint32_t lost_writes, lost_bytes;
+	UT_hash_handle hh;
+};
+
+struct line_assembler {
+	uint32_t max;
+	line_fn fn;
+	void *ctx;
+	struct part *parts;
+	struct stream_seen *streams;
+	struct stream_seen *last_stream;
+	char *mended; /* for lines that are not valid UTF-8 */
+	struct line_stats stats;
+};
+
+struct line_assembler *line_assembler__new(uint32_t max_bytes, line_fn fn, void *ctx)
+{
+	struct line_assembler *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->max = max_bytes ? max_bytes : LINE_MAX_BYTES;
+	a->fn = fn;
+	a->ctx = ctx;
+	a->mended = malloc((size_t)a->max * 3);
+	return a->mended ? a : line_assembler__free(a);
+}
+
+static void part_free(struct line_assembler *a, struct part *part)
+{
+	HASH_DEL(a->parts, part);
+	free(part->data);
+	free(part);
+}
+
+struct line_assembler *line_assembler__free(struct line_assembler *a)
+{
+	struct part *part, *next_part;
+	struct stream_seen *stream, *next_stream;
+
+	if (!a)
+		return NULL;
+	HASH_ITER(hh, a->parts, part, next_part)
+		part_free(a, part);
+	HASH_ITER(hh, a->streams, stream, next_stream) {
+		HASH_DEL(a->streams, stream);
+		free(stream);
+	}
+	free(a->mended);
+	free(a);
+	return NULL;
+}
+
+/* True when no byte is NUL or above 0x7f: then the text is as it should be. */
+static bool is_plain(const char *text, size_t len)
+{
+	const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
+	uint64_t found = 0, word;
+
+	for (; len >= 8; text += 8, len -= 8) {
+		memcpy(&word, text, 8);
+		found |= (word | ((word - ones) & ~word)) & high;
+	}
+	for (; len; text++, len--)
+		found |= *text <= 0;
+	return !found;
+}
+
+/* Copies with U+FFFD for each byte that belongs to no character. */
+static struct str mend(struct line_assembler *a, struct str text, uint32_t *ret_replaced)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < text.len;) {
+		size_t n = utf8__sequence(text.data + i, text.len - i);
+
+		if (n) {
+			memcpy(a->mended + out, text.data + i, n);
+			out += n;
+		} else {
+			memcpy(a->mended + out, "\xef\xbf\xbd", 3);
+			out += 3;
+			++*ret_replaced;
+		}
+		i += n ? n : 1;
+	}
+	return (struct str){ a->mended, out };
+}
+
+static void emit_one(struct line_assembler *a, struct line *line)
+{
+	line->replaced_bytes = 0;
+	if (!is_plain(line->text.data, line->text.len))
+		line->text = mend(a, line->text, &line->replaced_bytes);
+	a->stats.lines++;
+	a->stats.replaced_bytes += line->replaced_bytes;
+	a->stats.cut_lines += line->cut_bytes != 0;
+	a->stats.cut_bytes += line->cut_bytes;
+	a->stats.timeout_lines += line->end == LINE_END_TIMEOUT;
+	a->stats.exit_lines += line->end == LINE_END_EXIT;
+	a->stats.gap_lines += line->end == LINE_END_GAP;
+	a->fn(a->ctx, line);
+	line->lost_writes = line->lost_bytes = 0; /* told once */
+}
+
+/* A complete text: without its "\r", one line per NUL. */
+static void emit(struct line_assembler *a, struct line *line, struct str text, enum line_end end)
+{
+	const char *nul;
+
+	if (end == LINE_END_NEWLINE && text.len && text.data[text.len - 1] == '\r')
+		text.len--;
+	while ((nul = memchr(text.data, 0, text.len))) {
+		line->text = (struct str){ text.data, nul - text.data };
+		line->end = LINE_END_NUL;
+		if (line->text.len)
+			emit_one(a, line);
+		text.len -= line->text.len + 1;
+		text.data = nul + 1;
+		if (!text.len)
+			return;
+	}
+	line->text = text;
+	line->end = end;
+	emit_one(a, line);
+}
+
+/* Longest prefix of at most `max` bytes that does not end inside a character. */
+static size_t cut_length(const char *text, size_t len, size_t max)
+{
+	size_t at = max;
+
+	if (len <= max)
+		return len;
+	while (at > 0 && max - at < 4 && (text[at] & 0xc0) == 0x80)
+		at--;
+	return at;
+}
+
+/* Lost just before this fragment, by what the stream's counters say. */
+static void note_losses(struct line_assembler *a, const struct event_fragment *f, struct line *line)
+{
+	struct stream_seen *seen = a->last_stream, key = { .key = { f->inode, f->device, 0 } };
+
+	if (!seen || memcmp(&seen->key, &key.key, sizeof(key.key)) != 0)
+		HASH_FIND(hh, a->streams, &key.key, sizeof(key.key), seen);
+	if (!seen) {
+		if (HASH_COUNT(a->streams) >= STREAMS_MAX) {
+			struct stream_seen *oldest = a->streams;
+
+			HASH_DEL(a->streams, oldest);
+			free(oldest);
+		}
+		seen = calloc(1, sizeof(*seen));
+		if (!seen)
+			return;
+		seen->key = key.key;
+		HASH_ADD(hh, a->streams, key, sizeof(seen->key), seen);
+	}
+	a->last_stream = seen;
+	line->lost_writes = f->lost_writes - seen->lost_writes;
+	line->lost_bytes = f->lost_bytes - seen->lost_bytes;
+	line->lost_reason = f->lost_reason;
+	seen->lost_writes = f->lost_writes;
+	seen->lost_bytes = f->lost_bytes;
+}
+
+static void line_begin(struct line_assembler *a, const struct event_fragment *f, struct line *line)
+{
+	*line = (struct line){
+		.container = f->head.container,
+		.inode = f->inode,
+		.device = f->device,
+		.time_ns = f->head.time_ns,
+		.first_write_ns = f->head.time_ns,
+		.request = f->request,
+		.unit = f->unit,
+		.stream = f->stream,
+		.tgid = f->tgid,
+		.tid = f->tid,
+		.origin = f->flags & RT_FRAGMENT_ORIGIN,
+	};
+	note_losses(a, f, line);
+}
+
+static struct part *part_find(struct line_assembler *a, const struct event_fragment *f)
+{
+	struct part_key key = { .inode = f->inode, .device = f->device, .tid = f->tid };
+	struct part *part = NULL;
+
+	if (a->parts)
+		HASH_FIND(hh, a->parts, &key, sizeof(key), part);
+	return part;
+}
+
+static void part_end(struct line_assembler *a, struct part *part, enum line_end end)
+{
+	struct str text = { part->data, part->len };
+	struct line line = part->line;
+
+	part->open = false;
+	line.cut_bytes = part->cut;
+	if (part->disagrees)
+		line.request = 0, line.unit = RT_UNIT_NONE;
+	if (part->cut)
+		end = LINE_END_MAX;
+	emit(a, &line, text, end);
+	part->len = 0;
+	part->cut = 0;
+	part->disagrees = false;
+}
+
+static struct part *part_new(struct line_assembler *a, const struct event_fragment *f)
+{
+	struct part *part;
+
+	if (HASH_COUNT(a->parts) >= UNFINISHED_MAX) {
+		if (a->parts->open) {
+			a->stats.evicted_lines++;
+			part_end(a, a->parts, LINE_END_TIMEOUT);
+		}
+		part_free(a, a->parts);
+	}
+	part = calloc(1, sizeof(*part));
+	if (!part)
+		return NULL;
+	part->key = (struct part_key){ .inode = f->inode, .device = f->device, .tid = f->tid };
+	part->tgid = f->tgid;
+	HASH_ADD(hh, a->parts, key, sizeof(part->key), part);
+	return part;
+}
+
+static int part_append(struct line_assembler *a, struct part *part, const char *data, uint32_t len)
+{
+	uint32_t room = a->max - part->len, take = len < room ? len : room;
+
+	if (part->len + take > part->capacity) {
+		uint32_t capacity = part->len + take + part->capacity / 2 + 256;
+		char *grown;
+
+		if (capacity > a->max)
+			capacity = a->max;
+		grown = realloc(part->data, capacity);
+		if (!grown)
+			return -ENOMEM;
+		part->data = grown;
+		part->capacity = capacity;
+	}
+	memcpy(part->data + part->len, data, take);
+	part->len += take;
+	if (take < len && !part->cut) {
+		uint32_t keep = part->len;
+
+		/* the cut must not fall inside a character */
+		for (uint32_t back = 1; back <= 3 && back <= part->len; back++) {
+			unsigned char c = part->data[part->len - back];
+
+			if (c < 0x80)
+				break;
+			if (c >= 0xc0) {
+				if (!utf8__sequence(part->data + part->len - back, back))
+					keep = part->len - back;
+				break;
+			}
+		}
+		part->cut = part->len - keep;
+		part->len = keep;
+	}
+	part->cut += len - take;
+	return 0;
+}
+
+/* The start of a fragment joins what its thread has begun. */
+static int part_take(struct line_assembler *a, struct part **ppart, const struct event_fragment *f,
+		     struct line *line, const char *data, uint32_t len)
+{
+	struct part *part = *ppart;
+
+	if (!part) {
+		part = part_new(a, f);
+		if (!part)
+			return -ENOMEM;
+		*ppart = part;
+	}
+	if (!part->open) {
+		part->open = true;
+		part->line = *line;
+		line->lost_writes = line->lost_bytes = 0;
+	} else if (part->line.request != f->request) {
+		part->disagrees = true;
+	}
+	part->line.time_ns = f->head.time_ns;
+	return part->cut ? (part->cut += len, 0) : part_append(a, part, data, len);
+}
+
+/* A chunk that does not follow the last one: what is between was lost. */
+static void check_gap(struct line_assembler *a, struct part *part, const struct event_fragment *f)
+{
+	bool follows = f->chunk == 0 || (part->line.time_ns == f->head.time_ns && part->next_chunk == f->chunk);
+
+	if (part->open && !follows)
+		part_end(a, part, LINE_END_GAP);
+}
+
+int line_assembler__fragment(struct line_assembler *a, const struct event_fragment *f)
+{
+	struct part *part = part_find(a, f);
+	const char *data = f->data, *end = f->data + f->len, *newline;
+	struct line line;
+	int err = 0;
+
+	line_begin(a, f, &line);
+	if (part)
+		check_gap(a, part, f);
+	while (data < end && (newline = memchr(data, '\n', end - data))) {
+		uint32_t len = newline - data;
+
+		line.rest = (struct str){ newline + 1, end - newline - 1 };
+		if (part && part->open) {
+			err = part_take(a, &part, f, &line, data, len);
+			part->line.rest = line.rest;
+			part_end(a, part, LINE_END_NEWLINE);
+		} else {
+			size_t keep = cut_length(data, len, a->max);
+
+			line.cut_bytes = len - keep;
+			emit(a, &line, (struct str){ data, keep }, line.cut_bytes ? LINE_END_MAX : LINE_END_NEWLINE);
+		}
+		data = newline + 1;
+	}
+	line.rest = (struct str){ NULL, 0 };
+	line.cut_bytes = 0;
+	if (data < end)
+		err = part_take(a, &part, f, &line, data, end - data);
+	if (part)
+		part->next_chunk = f->chunk + 1;
+	return err;
+}
+
+void line_assembler__exit(struct line_assembler *a, uint32_t tgid, uint32_t tid, bool whole_process)
+{
+	struct part *part, *next;
+
+	HASH_ITER(hh, a->parts, part, next) {
+		if (part->key.tid != tid && !(whole_process && part->tgid == tgid))
+			continue;
+		if (part->open)
+			part_end(a, part, LINE_END_EXIT);
+		part_free(a, part);
+	}
+}
+
+uint64_t line_assembler__tick(struct line_assembler *a, uint64_t now_ns)
+{
+	uint64_t again = UINT64_MAX;
+	struct part *part, *next;
+
+	HASH_ITER(hh, a->parts, part, next) {
+		uint64_t due = part->line.time_ns + LINE_TIMEOUT_NS;
+
+		if (!part->open)
+			continue;
+		if (due <= now_ns)
+			part_end(a, part, LINE_END_TIMEOUT);
+		else if (due < again)
+			again = due;
+	}
+	return again;
+}
+
+void line_assembler__flush(struct line_assembler *a)
+{
+	struct part *part, *next;
+
+	HASH_ITER(hh, a->parts, part, next) {
+		if (part->open)
+			part_end(a, part, LINE_END_EXIT);
+		part_free(a, part);
+	}
+}
+
+const struct line_stats *line_assembler__stats(const struct line_assembler *a)
+{
+	return &a->stats;
+}

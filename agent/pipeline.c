@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include "agent/json.h"
+#include "agent/level.h"
+#include "agent/relay.h"
+#include "agent/traceback.h"
+
+#define STREAMS_MAX 8192
+
+/* The newest record time of a stream: times of one stream are distinct and increase. */
+struct stream_time {
+	struct {
+		uint64_t inode;
+		uint64_t device;
+	} key;
+	uint64_t last_ns;
+	UT_hash_handle hh;
+};
+
+struct pipeline {
+	struct pipeline_config config;
+	struct replica_table *replicas;
+	struct line_assembler *lines;
+	struct traceback_joiner *tracebacks;
+	struct json_reader *json;
+	struct attribute *attribute;
+	struct relay *relay;
+	struct stream_time *streams;
+	uint64_t boot_to_unix_ns; /* read once a round: a clock step shows between rounds only */
+	uint64_t attribute_due, replica_due;
+	struct pipeline_stats stats;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static uint64_t stream_time(struct pipeline *p, const struct line *line)
+{
+	uint64_t time = line->time_ns + p->boot_to_unix_ns;
+	struct stream_time *stream, key = { .key = { line->inode, line->device } };
+
+	HASH_FIND(hh, p->streams, &key.key, sizeof(key.key), stream);
+	if (!stream) {
+		if (HASH_COUNT(p->streams) >= STREAMS_MAX) {
+			stream = p->streams;
+			HASH_DEL(p->streams, stream);
+			free(stream);
+		}
+		stream = calloc(1, sizeof(*stream));
+		if (!stream)
+			return time;
+		stream->key = key.key;
+		HASH_ADD(hh, p->streams, key, sizeof(stream->key), stream);
+	}
+	stream->last_ns = time > stream->last_ns ? time : stream->last_ns + 1;
+	return stream->last_ns;
+}
+
+static int hex_bytes(const char *text, uint8_t *ret, size_t bytes)
+{
+	uint8_t all = 0;
+
+	for (size_t i = 0; i < 2 * bytes; i++) {
+		char c = text[i];
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+		if (digit < 0)
+			return -EINVAL;
+		ret[i / 2] = i % 2 ? ret[i / 2] | digit : digit << 4;
+		all |= digit;
+	}
+	return all ? 0 : -EINVAL; /* all zero is no id (W3C Trace Context, section 3.2.2.3) */
+}
+
+/* "00-<trace id>-<parent id>-<flags>" */
+static void set_trace(struct record *record, const struct request *request)
+{
+	const char *text = request->traceparent;
+	uint8_t flags[1];
+
+	if (!request->has_traceparent || text[2] != '-' || text[35] != '-' || text[52] != '-')
+		return;
+	if (hex_bytes(text + 3, record->trace_id, 16) || hex_bytes(text + 36, record->span_id, 8))
+		return;
+	record->has_trace = true;
+	record->trace_flags = hex_bytes(text + 53, flags, 1) ? 0 : flags[0];
+}
+
+static void deliver(struct pipeline *p, struct record *record, const struct line *line)
+{
+	record->time_ns = stream_time(p, line);
+	record->observed_ns = clock_ns(CLOCK_REALTIME);
+	record->replica = replica_table__get(p->replicas, line->container);
+	record->stream = line->stream;
+	p->stats.records++;
+	p->config.sink(p->config.sink_ctx, record);
+}
+
+/* What is missing is said where it is missing. */
+static void tell_losses(struct pipeline *p, const struct line *line)
+{
+	static const char *const reasons[RT_COUNTERS] = {
+		[RT_LOST_RING] = "ring full",		  [RT_LOST_FAULT] = "memory not readable",
+		[RT_LOST_INFLIGHT] = "too many writers", [RT_LOST_BUDGET] = "over the container's budget",
+		[RT_SEGMENTS] = "too many segments",
+	};
+	const char *reason = line->lost_reason < RT_COUNTERS ? reasons[line->lost_reason] : NULL;
+	struct record record = { .severity = SEVERITY_WARN };
+	char text[128];
+
+	snprintf(text, sizeof(text), "reqtap: %u lines lost (%s)", line->lost_writes, reason ? reason : "unknown");
+	record.body = record.message = str_from(text);
+	deliver(p, &record, line);
+}
+
+/* A record of `line`; `exc_info` when it heads or ends a traceback. */
+static void make_record(struct pipeline *p, const struct line *line, struct str exc_info)
+{
+	struct record record = { .body = line->text, .message = line->text, .exc_info = exc_info };
+	struct attribution attribution;
+	struct json_line json = { 0 };
+	char cut[64];
+
+	if (line->text.len && line->text.data[0] == '{' && !json_reader__line(p->json, line->text, &json)) {
+		if (json.message.data)
+			record.message = json.message;
+		if (json.exc_info.len)
+			record.exc_info = json.exc_info;
+		record.severity = json.severity;
+	} else {
+		record.severity = level__from_line(line->text);
+	}
+	if (!record.severity && exc_info.len)
+		record.severity = SEVERITY_ERROR; /* an exception's own report */
+	attribution = attribute__line(p->attribute, line, json.request_id);
+	record.request_id = attribution.id;
+	record.evidence = attribution.evidence;
+	if (attribution.request && attribution.id.len)
+		set_trace(&record, attribution.request);
+	record.tgid = line->tgid;
+	record.tid = line->tid;
+	deliver(p, &record, line);
+	if (!line->cut_bytes)
+		return;
+	snprintf(cut, sizeof(cut), "reqtap: the line before was cut, %u bytes are missing", line->cut_bytes);
+	record = (struct record){ .severity = SEVERITY_WARN, .body = str_from(cut), .message = str_from(cut) };
+	deliver(p, &record, line);
+}
+
+static void on_traceback(void *ctx, const struct traceback *traceback)
+{
+	make_record(ctx, traceback->line, traceback->text);
+}
+
+static void on_line(void *ctx, const struct line *line)
+{
+	struct pipeline *p = ctx;
+	struct line copy = *line;
+	struct origin origin;
+
+	if (line->origin) {
+		relay__origin(p->relay, line);
+		return;
+	}
+	if (line->lost_writes)
+		tell_losses(p, line);
+	if (!line->request && !relay__match(p->relay, line, &origin)) {
+		copy.request = origin.request;
+		copy.unit = origin.unit;
+		copy.tgid = origin.tgid;
+		copy.tid = origin.tid;
+		copy.time_ns = origin.time_ns;
+		copy.relayed = true;
+	}
+	if (!traceback_joiner__line(p->tracebacks, &copy))
+		make_record(p, &copy, (struct str){ NULL, 0 });
+}
+
+struct pipeline *pipeline__new(const struct pipeline_config *config, struct replica_table *replicas)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->config = *config;
+	p->replicas = replicas;
+	p->lines = line_assembler__new(config->line_max_bytes, on_line, p);
+	p->tracebacks = traceback_joiner__new(on_traceback, p);
+	p->json = json_reader__new();
+	p->attribute = attribute__new(&config->attribute, config->request_lookup, config->request_lookup_ctx);
+	p->relay = relay__new();
+	if (!p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
+		return pipeline__free(p);
+	p->boot_to_unix_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	return p;
+}
+
+struct pipeline *pipeline__free(struct pipeline *p)
+{
+	struct stream_time *stream, *next;
+
+	if (!p)
+		return NULL;
+	HASH_ITER(hh, p->streams, stream, next) {
+		HASH_DEL(p->streams, stream);
+		free(stream);
+	}
+	line_assembler__free(p->lines);
+	traceback_joiner__free(p->tracebacks);
+	json_reader__free(p->json);
+	attribute__free(p->attribute);
+	relay__free(p->relay);
+	free(p);
+	return NULL;
+}
+
+static void on_exit_event(struct pipeline *p, const struct event_process *event)
+{
+	bool last = event->flags & RT_PROCESS_LAST_THREAD;
+
+	line_assembler__exit(p->lines, event->tgid, event->tid, last);
+	traceback_joiner__exit(p->tracebacks, event->tid);
+}
+
+/* The head's own length is checked by the caller; each kind's here. */
+static int dispatch(struct pipeline *p, const struct event *event, size_t len)
+{
+	const struct event_fragment *fragment = (const void *)event;
+
+	switch (event->kind) {
+	case RT_EVENT_FRAGMENT:
+		if (len < sizeof(*fragment) || fragment->len > len - sizeof(*fragment))
+			return -EPROTO;
+		return line_assembler__fragment(p->lines, fragment);
+	case RT_EVENT_REQUEST:
+		if (len < sizeof(struct event_request))
+			return -EPROTO;
+		attribute__request(p->attribute, (const void *)event);
+		return 0;
+	case RT_EVENT_RESPONSE:
+		if (len < sizeof(struct event_response))
+			return -EPROTO;
+		attribute__response(p->attribute, (const void *)event);
+		return 0;
+	case RT_EVENT_EXEC:
+	case RT_EVENT_EXIT:
+		if (len < sizeof(struct event_process))
+			return -EPROTO;
+		if (event->kind == RT_EVENT_EXEC)
+			replica_table__process(p->replicas, event->container, ((const struct event_process *)event)->tgid);
+		else
+			on_exit_event(p, (const void *)event);
+		return 0;
+	case RT_EVENT_CGROUP: /* not a stage's business */
+	case RT_EVENT_MAP:
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+int pipeline__event(struct pipeline *p, const struct event *event, size_t len)
+{
+	int err = len < sizeof(*event) ? -EPROTO : dispatch(p, event, len);
+
+	if (err == -EPROTO)
+		p->stats.bad_events++;
+	return err;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
+{
+	uint64_t due = line_assembler__tick(p->lines, now_ns);
+
+	p->boot_to_unix_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	due = earlier(due, traceback_joiner__tick(p->tracebacks, now_ns));
+	if (p->attribute_due <= now_ns)
+		p->attribute_due = attribute__tick(p->attribute, now_ns);
+	if (p->replica_due <= now_ns)
+		p->replica_due = replica_table__tick(p->replicas, now_ns);
+	return earlier(due, earlier(p->attribute_due, p->replica_due));
+}
+
+void pipeline__flush(struct pipeline *p)
+{
+	line_assembler__flush(p->lines);
+	traceback_joiner__exit(p->tracebacks, 0);
+}
+
+void pipeline__stats(const struct pipeline *p, struct pipeline_stats *ret)
+{
+	*ret = p->stats;
+	ret->line = line_assembler__stats(p->lines);
+	ret->attribute = attribute__stats(p->attribute);
+}
