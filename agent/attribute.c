@@ -37,7 +37,8 @@ struct attribute {
 };
 
 struct attribute *attribute__new(const struct attribute_config *config,
-				 int (*lookup)(void *ctx, uint64_t seq, struct request *ret), void *ctx)
+				 int (*lookup)(void *ctx, uint64_t seq, struct request *ret),
+				 void *ctx)
 {
 	struct attribute *a = calloc(1, sizeof(*a));
 
@@ -119,7 +120,8 @@ void attribute__response(struct attribute *a, const struct event_response *event
 	known->request.end_ns = event->head.time_ns;
 }
 
-/* The request that the kernel named, from the table or, when its begin was lost, from the kernel. */
+/* The request that the kernel named, from the table or, when its begin was lost, from the kernel.
+ */
 static struct known *find(struct attribute *a, uint64_t seq)
 {
 	struct request request;
@@ -171,7 +173,9 @@ static struct known *token_find(struct attribute *a, uint64_t container, struct 
 
 			if (end < starts[from] + TEXT_ID_MIN)
 				break;
-			known = id_find(a, container, (struct str){ token.data + starts[from], end - starts[from] });
+			known = id_find(
+				a, container,
+				(struct str){ token.data + starts[from], end - starts[from] });
 			if (known)
 				return known;
 		}
@@ -197,7 +201,8 @@ static struct known *text_find(struct attribute *a, const struct line *line)
 			i++;
 		if (i - start < TEXT_ID_MIN)
 			continue;
-		known = token_find(a, line->container, (struct str){ text.data + start, i - start });
+		known = token_find(a, line->container,
+				   (struct str){ text.data + start, i - start });
 		if (!known || known == found)
 			continue;
 		if (known->request.end_ns && known->request.end_ns + TEXT_GRACE_NS < line->time_ns)
@@ -261,7 +266,7 @@ uint64_t attribute__tick(struct attribute *a, uint64_t now_ns)
 {
 	struct known *known, *next;
 
-	HASH_ITER(hh, a->requests, known, next) {
+	HASH_ITER (hh, a->requests, known, next) {
 		uint64_t end = known->request.end_ns;
 
 		if (end && end + TEXT_GRACE_NS < now_ns)

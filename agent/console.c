@@ -98,7 +98,8 @@ static void put_json(FILE *out, const struct record *r)
 	put_member(out, "chainlet_id", r->replica->chainlet_id);
 	put_member(out, "exc_info", r->exc_info);
 	if (r->stream)
-		put_member(out, "stream", r->stream == RT_STREAM_STDERR ? STR("stderr") : STR("stdout"));
+		put_member(out, "stream",
+			   r->stream == RT_STREAM_STDERR ? STR("stderr") : STR("stdout"));
 	if (r->tgid)
 		fprintf(out, ",\"pid\":%u,\"tid\":%u", r->tgid, r->tid);
 	text = evidence_text(r->evidence);
@@ -140,7 +141,8 @@ static const char *severity_colour(enum severity severity)
 /* A colour of its own per request, from the 256-colour cube, none too dark. */
 static unsigned id_colour(struct str id)
 {
-	static const unsigned char colours[] = { 39, 45, 51, 83, 118, 154, 190, 214, 208, 203, 198, 170, 141, 105, 75, 79 };
+	static const unsigned char colours[] = { 39,  45,  51,  83,  118, 154, 190, 214,
+						 208, 203, 198, 170, 141, 105, 75,  79 };
 	unsigned hash = 2166136261u;
 
 	for (size_t i = 0; i < id.len; i++)
@@ -159,8 +161,8 @@ static void put_pretty(struct console *console, const struct record *r)
 	localtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%H:%M:%S", &tm);
 	fprintf(out, "%s.%03llu ", text, (unsigned long long)(r->time_ns / 1000000 % 1000));
-	fprintf(out, "%s%-5s%s ", console->colour ? severity_colour(r->severity) : "", level ? level : "",
-		console->colour ? "\033[0m" : "");
+	fprintf(out, "%s%-5s%s ", console->colour ? severity_colour(r->severity) : "",
+		level ? level : "", console->colour ? "\033[0m" : "");
 	if (r->replica->replica.len) {
 		put_visible(out, r->replica->replica);
 		putc_unlocked(' ', out);

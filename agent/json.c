@@ -33,7 +33,9 @@ static int hex4(const char *s)
 	int value = 0;
 
 	for (int i = 0; i < 4; i++) {
-		int c = s[i] | 0x20, digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int c = s[i] | 0x20, digit = c >= '0' && c <= '9'   ? c - '0'
+					     : c >= 'a' && c <= 'f' ? c - 'a' + 10
+								    : -1;
 
 		if (digit < 0)
 			return -1;
@@ -49,7 +51,8 @@ static size_t put_utf8(char *out, uint32_t c)
 	if (c < 0x800)
 		return out[0] = 0xc0 | c >> 6, out[1] = 0x80 | (c & 0x3f), 2;
 	if (c < 0x10000)
-		return out[0] = 0xe0 | c >> 12, out[1] = 0x80 | (c >> 6 & 0x3f), out[2] = 0x80 | (c & 0x3f), 3;
+		return out[0] = 0xe0 | c >> 12, out[1] = 0x80 | (c >> 6 & 0x3f),
+		       out[2] = 0x80 | (c & 0x3f), 3;
 	out[0] = 0xf0 | c >> 18;
 	out[1] = 0x80 | (c >> 12 & 0x3f);
 	out[2] = 0x80 | (c >> 6 & 0x3f);
@@ -125,7 +128,7 @@ static enum severity numeric_level(struct str value)
 {
 	/* pino and bunyan: 10 trace, 20 debug, 30 info, 40 warn, 50 error, 60 fatal */
 	static const enum severity levels[] = { SEVERITY_DEBUG, SEVERITY_DEBUG, SEVERITY_INFO,
-						SEVERITY_WARN,	SEVERITY_ERROR, SEVERITY_FATAL };
+						SEVERITY_WARN,  SEVERITY_ERROR, SEVERITY_FATAL };
 
 	if (value.len != 2 || value.data[1] != '0' || value.data[0] < '1' || value.data[0] > '6')
 		return SEVERITY_UNSET;
@@ -141,18 +144,20 @@ static void take_level(struct json_line *ret, struct str value, bool is_string)
 }
 
 /* One top-level member. */
-static void take_member(struct json_reader *reader, struct str line, const jsmntok_t *key, const jsmntok_t *value,
-			struct json_line *ret)
+static void take_member(struct json_reader *reader, struct str line, const jsmntok_t *key,
+			const jsmntok_t *value, struct json_line *ret)
 {
 	struct str name = { line.data + key->start, key->end - key->start };
 	bool is_string = value->type == JSMN_STRING;
 	struct str raw = { line.data + value->start, value->end - value->start };
 
-	if (str_equal(name, STR("level")) || str_equal(name, STR("levelname")) || str_equal(name, STR("severity")))
+	if (str_equal(name, STR("level")) || str_equal(name, STR("levelname")) ||
+	    str_equal(name, STR("severity")))
 		take_level(ret, raw, is_string);
 	else if (!is_string)
 		return;
-	else if (str_equal(name, STR("message")) || (!ret->message.data && str_equal(name, STR("msg"))))
+	else if (str_equal(name, STR("message")) ||
+		 (!ret->message.data && str_equal(name, STR("msg"))))
 		ret->message = token_text(reader, line, value);
 	else if (str_equal(name, STR("request_id")))
 		ret->request_id = token_text(reader, line, value);
@@ -170,7 +175,8 @@ int json_reader__line(struct json_reader *reader, struct str line, struct json_l
 		return -EINVAL;
 	jsmn_init(&parser);
 	count = jsmn_parse(&parser, line.data, line.len, reader->tokens, JSON_TOKENS);
-	if (count < 1 || reader->tokens[0].type != JSMN_OBJECT || reader->tokens[0].end != (int)line.len)
+	if (count < 1 || reader->tokens[0].type != JSMN_OBJECT ||
+	    reader->tokens[0].end != (int)line.len)
 		return -EINVAL;
 	reader->used = 0;
 	for (int i = 1; i + 1 < count; i++)

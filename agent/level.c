@@ -13,11 +13,11 @@ struct level_word {
 };
 
 static const struct level_word words[] = {
-	{ "trace", SEVERITY_DEBUG },  { "debug", SEVERITY_DEBUG },	{ "info", SEVERITY_INFO },
-	{ "notice", SEVERITY_INFO },  { "warn", SEVERITY_WARN },	{ "warning", SEVERITY_WARN },
-	{ "error", SEVERITY_ERROR },  { "err", SEVERITY_ERROR },	{ "severe", SEVERITY_ERROR },
-	{ "fatal", SEVERITY_FATAL },  { "critical", SEVERITY_FATAL },	{ "crit", SEVERITY_FATAL },
-	{ "alert", SEVERITY_FATAL },  { "emerg", SEVERITY_FATAL },	{ "panic", SEVERITY_FATAL },
+	{ "trace", SEVERITY_DEBUG }, { "debug", SEVERITY_DEBUG },    { "info", SEVERITY_INFO },
+	{ "notice", SEVERITY_INFO }, { "warn", SEVERITY_WARN },      { "warning", SEVERITY_WARN },
+	{ "error", SEVERITY_ERROR }, { "err", SEVERITY_ERROR },      { "severe", SEVERITY_ERROR },
+	{ "fatal", SEVERITY_FATAL }, { "critical", SEVERITY_FATAL }, { "crit", SEVERITY_FATAL },
+	{ "alert", SEVERITY_FATAL }, { "emerg", SEVERITY_FATAL },    { "panic", SEVERITY_FATAL },
 };
 
 enum severity level__from_word(struct str word)
@@ -25,7 +25,8 @@ enum severity level__from_word(struct str word)
 	if (word.len < 3 || word.len > 8)
 		return SEVERITY_UNSET;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strlen(words[i].word) == word.len && !strncasecmp(words[i].word, word.data, word.len))
+		if (strlen(words[i].word) == word.len &&
+		    !strncasecmp(words[i].word, word.data, word.len))
 			return words[i].severity;
 	return SEVERITY_UNSET;
 }
@@ -98,7 +99,8 @@ static enum severity from_bracket(struct str s, size_t *ret_len)
 	inner = (struct str){ s.data + 1, *ret_len - 2 };
 	while (inner.len && inner.data[inner.len - 1] == ' ')
 		inner.len--;
-	if (inner.len == 1 || (inner.len > 2 && inner.data[1] == ' ' && isdigit((unsigned char)inner.data[2])))
+	if (inner.len == 1 ||
+	    (inner.len > 2 && inner.data[1] == ' ' && isdigit((unsigned char)inner.data[2])))
 		return from_letter(inner.data[0]);
 	return level__from_word(inner);
 }
@@ -133,7 +135,8 @@ static enum severity from_word(struct str word, bool first)
 
 	while (letters.len < word.len && isalpha((unsigned char)letters.data[letters.len]))
 		letters.len++;
-	if (letters.len == word.len || word.data[letters.len] == ':' || word.data[letters.len] == '|') {
+	if (letters.len == word.len || word.data[letters.len] == ':' ||
+	    word.data[letters.len] == '|') {
 		bool colon = letters.len < word.len;
 
 		if (all_upper(letters) || (first && colon))
@@ -163,7 +166,8 @@ static enum severity from_logfmt(struct str s)
 		value = (struct str){ at, 0 };
 		if (at < s.data + s.len && *at == '"')
 			value.data++;
-		while (value.data + value.len < s.data + s.len && isalpha((unsigned char)value.data[value.len]))
+		while (value.data + value.len < s.data + s.len &&
+		       isalpha((unsigned char)value.data[value.len]))
 			value.len++;
 		return level__from_word(value);
 	}
@@ -196,7 +200,8 @@ static enum severity from_prefix(struct str s)
 				found = from_letter(word.data[0]);
 			dated |= is_prefix_word(word);
 			if (!found && !is_prefix_word(word) &&
-			    !(dated && is_dashed_name(word, (struct str){ s.data + taken, s.len - taken })))
+			    !(dated &&
+			      is_dashed_name(word, (struct str){ s.data + taken, s.len - taken })))
 				break;
 		}
 		if (found || !taken)

@@ -24,8 +24,8 @@ struct part {
 	uint32_t cut;
 	uint32_t tgid;
 	uint16_t next_chunk;
-	bool open;      /* bytes wait, or were cut */
-	bool disagrees; /* its fragments name different requests */
+	bool open;        /* bytes wait, or were cut */
+	bool disagrees;   /* its fragments name different requests */
 	struct line line; /* of the first fragment; text is filled when it ends */
 	UT_hash_handle hh;
 };
@@ -78,9 +78,9 @@ struct line_assembler *line_assembler__free(struct line_assembler *a)
 
 	if (!a)
 		return NULL;
-	HASH_ITER(hh, a->parts, part, next_part)
+	HASH_ITER (hh, a->parts, part, next_part)
 		part_free(a, part);
-	HASH_ITER(hh, a->streams, stream, next_stream) {
+	HASH_ITER (hh, a->streams, stream, next_stream) {
 		HASH_DEL(a->streams, stream);
 		free(stream);
 	}
@@ -334,7 +334,8 @@ static int part_take(struct line_assembler *a, struct part **ppart, const struct
 /* A chunk that does not follow the last one: what is between was lost. */
 static void check_gap(struct line_assembler *a, struct part *part, const struct event_fragment *f)
 {
-	bool follows = f->chunk == 0 || (part->line.time_ns == f->head.time_ns && part->next_chunk == f->chunk);
+	bool follows = f->chunk == 0 ||
+		       (part->line.time_ns == f->head.time_ns && part->next_chunk == f->chunk);
 
 	if (part->open && !follows)
 		part_end(a, part, LINE_END_GAP);
@@ -362,7 +363,8 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 			size_t keep = cut_length(data, len, a->max);
 
 			line.cut_bytes = len - keep;
-			emit(a, &line, (struct str){ data, keep }, line.cut_bytes ? LINE_END_MAX : LINE_END_NEWLINE);
+			emit(a, &line, (struct str){ data, keep },
+			     line.cut_bytes ? LINE_END_MAX : LINE_END_NEWLINE);
 		}
 		data = newline + 1;
 	}
@@ -379,7 +381,7 @@ void line_assembler__exit(struct line_assembler *a, uint32_t tgid, uint32_t tid,
 {
 	struct part *part, *next;
 
-	HASH_ITER(hh, a->parts, part, next) {
+	HASH_ITER (hh, a->parts, part, next) {
 		if (part->key.tid != tid && !(whole_process && part->tgid == tgid))
 			continue;
 		if (part->open)
@@ -393,7 +395,7 @@ uint64_t line_assembler__tick(struct line_assembler *a, uint64_t now_ns)
 	uint64_t again = UINT64_MAX;
 	struct part *part, *next;
 
-	HASH_ITER(hh, a->parts, part, next) {
+	HASH_ITER (hh, a->parts, part, next) {
 		uint64_t due = part->line.time_ns + LINE_TIMEOUT_NS;
 
 		if (!part->open)
@@ -410,7 +412,7 @@ void line_assembler__flush(struct line_assembler *a)
 {
 	struct part *part, *next;
 
-	HASH_ITER(hh, a->parts, part, next) {
+	HASH_ITER (hh, a->parts, part, next) {
 		if (part->open)
 			part_end(a, part, LINE_END_EXIT);
 		part_free(a, part);

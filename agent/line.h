@@ -39,11 +39,11 @@ struct line {
 	uint32_t device;
 	uint32_t tgid;
 	uint32_t tid;
-	uint8_t unit;   /* enum rt_unit_kind */
-	uint8_t stream; /* enum rt_stream_kind */
-	bool origin;             /* of an inner stream: no record */
-	bool relayed;            /* its request is the one of the origin line */
-	struct str rest; /* what follows in its fragment: a traceback is seen coming */
+	uint8_t unit;         /* enum rt_unit_kind */
+	uint8_t stream;       /* enum rt_stream_kind */
+	bool origin;          /* of an inner stream: no record */
+	bool relayed;         /* its request is the one of the origin line */
+	struct str rest;      /* what follows in its fragment: a traceback is seen coming */
 	uint32_t lost_writes; /* lost on this stream just before this line */
 	uint32_t lost_bytes;
 	uint16_t lost_reason; /* enum rt_counter */

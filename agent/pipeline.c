@@ -74,7 +74,9 @@ static int hex_bytes(const char *text, uint8_t *ret, size_t bytes)
 
 	for (size_t i = 0; i < 2 * bytes; i++) {
 		char c = text[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+						   : -1;
 
 		if (digit < 0)
 			return -EINVAL;
@@ -112,15 +114,18 @@ static void deliver(struct pipeline *p, struct record *record, const struct line
 static void tell_losses(struct pipeline *p, const struct line *line)
 {
 	static const char *const reasons[RT_COUNTERS] = {
-		[RT_LOST_RING] = "ring full",		  [RT_LOST_FAULT] = "memory not readable",
-		[RT_LOST_INFLIGHT] = "too many writers", [RT_LOST_BUDGET] = "over the container's budget",
+		[RT_LOST_RING] = "ring full",
+		[RT_LOST_FAULT] = "memory not readable",
+		[RT_LOST_INFLIGHT] = "too many writers",
+		[RT_LOST_BUDGET] = "over the container's budget",
 		[RT_SEGMENTS] = "too many segments",
 	};
 	const char *reason = line->lost_reason < RT_COUNTERS ? reasons[line->lost_reason] : NULL;
 	struct record record = { .severity = SEVERITY_WARN };
 	char text[128];
 
-	snprintf(text, sizeof(text), "reqtap: %u lines lost (%s)", line->lost_writes, reason ? reason : "unknown");
+	snprintf(text, sizeof(text), "reqtap: %u lines lost (%s)", line->lost_writes,
+		 reason ? reason : "unknown");
 	record.body = record.message = str_from(text);
 	deliver(p, &record, line);
 }
@@ -133,7 +138,8 @@ static void make_record(struct pipeline *p, const struct line *line, struct str 
 	struct json_line json = { 0 };
 	char cut[64];
 
-	if (line->text.len && line->text.data[0] == '{' && !json_reader__line(p->json, line->text, &json)) {
+	if (line->text.len && line->text.data[0] == '{' &&
+	    !json_reader__line(p->json, line->text, &json)) {
 		if (json.message.data)
 			record.message = json.message;
 		if (json.exc_info.len)
@@ -154,8 +160,11 @@ static void make_record(struct pipeline *p, const struct line *line, struct str 
 	deliver(p, &record, line);
 	if (!line->cut_bytes)
 		return;
-	snprintf(cut, sizeof(cut), "reqtap: the line before was cut, %u bytes are missing", line->cut_bytes);
-	record = (struct record){ .severity = SEVERITY_WARN, .body = str_from(cut), .message = str_from(cut) };
+	snprintf(cut, sizeof(cut), "reqtap: the line before was cut, %u bytes are missing",
+		 line->cut_bytes);
+	record = (struct record){ .severity = SEVERITY_WARN,
+				  .body = str_from(cut),
+				  .message = str_from(cut) };
 	deliver(p, &record, line);
 }
 
@@ -199,7 +208,8 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 	p->lines = line_assembler__new(config->line_max_bytes, on_line, p);
 	p->tracebacks = traceback_joiner__new(on_traceback, p);
 	p->json = json_reader__new();
-	p->attribute = attribute__new(&config->attribute, config->request_lookup, config->request_lookup_ctx);
+	p->attribute = attribute__new(&config->attribute, config->request_lookup,
+				      config->request_lookup_ctx);
 	p->relay = relay__new();
 	if (!p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
 		return pipeline__free(p);
@@ -213,7 +223,7 @@ struct pipeline *pipeline__free(struct pipeline *p)
 
 	if (!p)
 		return NULL;
-	HASH_ITER(hh, p->streams, stream, next) {
+	HASH_ITER (hh, p->streams, stream, next) {
 		HASH_DEL(p->streams, stream);
 		free(stream);
 	}
@@ -259,7 +269,8 @@ static int dispatch(struct pipeline *p, const struct event *event, size_t len)
 		if (len < sizeof(struct event_process))
 			return -EPROTO;
 		if (event->kind == RT_EVENT_EXEC)
-			replica_table__process(p->replicas, event->container, ((const struct event_process *)event)->tgid);
+			replica_table__process(p->replicas, event->container,
+					       ((const struct event_process *)event)->tgid);
 		else
 			on_exit_event(p, (const void *)event);
 		return 0;

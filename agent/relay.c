@@ -74,8 +74,9 @@ void relay__origin(struct relay *relay, const struct line *line)
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	struct same_text *same;
 
-	while (relay->texts && (relay->count >= RELAY_LINES ||
-				relay->texts->list->origin.time_ns + RELAY_TIMEOUT_NS < line->time_ns))
+	while (relay->texts &&
+	       (relay->count >= RELAY_LINES ||
+		relay->texts->list->origin.time_ns + RELAY_TIMEOUT_NS < line->time_ns))
 		pop(relay, relay->texts);
 	HASH_FIND(hh, relay->texts, &key, sizeof(key), same);
 	if (!same) {
@@ -89,7 +90,8 @@ void relay__origin(struct relay *relay, const struct line *line)
 		free(waiting);
 		return;
 	}
-	waiting->origin = (struct origin){ line->request, line->time_ns, line->tgid, line->tid, line->unit };
+	waiting->origin =
+		(struct origin){ line->request, line->time_ns, line->tgid, line->tid, line->unit };
 	LL_APPEND(same->list, waiting);
 	relay->count++;
 }
@@ -100,7 +102,8 @@ static void take(struct relay *relay, struct same_text *same, struct origin *ret
 	struct waiting *waiting;
 
 	*ret = same->list->origin;
-	LL_FOREACH(same->list, waiting) {
+	LL_FOREACH(same->list, waiting)
+	{
 		if (waiting->origin.request != ret->request)
 			ret->request = 0, ret->unit = RT_UNIT_NONE;
 	}

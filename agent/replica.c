@@ -44,8 +44,9 @@ struct replica_table {
 
 static struct str *view_member(struct replica *view, enum member member)
 {
-	struct str *const members[MEMBERS] = { &view->replica,	   &view->model_id,    &view->model_version_id,
-					       &view->environment, &view->chainlet_id, &view->training_job_id };
+	struct str *const members[MEMBERS] = { &view->replica,          &view->model_id,
+					       &view->model_version_id, &view->environment,
+					       &view->chainlet_id,      &view->training_job_id };
 
 	return members[member];
 }
@@ -75,14 +76,16 @@ static int source_from_replica(struct source *source, const struct replica *from
 	int err = 0;
 
 	for (int m = 0; m < MEMBERS && !err; m++)
-		err = source_set(source, m, view_member(&copy, m)->data, view_member(&copy, m)->len);
+		err = source_set(source, m, view_member(&copy, m)->data,
+				 view_member(&copy, m)->len);
 	return err;
 }
 
 /* First hit wins: Kubernetes, flags, the environment file (it follows promotions), environ. */
 static void compose(const struct replica_table *table, struct entry *entry)
 {
-	const struct source *const sources[] = { &entry->kube, &table->given, &entry->file, &entry->process };
+	const struct source *const sources[] = { &entry->kube, &table->given, &entry->file,
+						 &entry->process };
 
 	for (int m = 0; m < MEMBERS; m++) {
 		const char *text = NULL;
@@ -213,9 +216,10 @@ static void parse_environment(struct entry *entry, const char *text, size_t len)
 		struct str key = { text + tokens[i].start, tokens[i].end - tokens[i].start };
 		const jsmntok_t *value = &tokens[i + 1];
 
-		if (tokens[i].type == JSMN_STRING && tokens[i].size == 1 && str_equal(key, STR("name")) &&
-		    value->type == JSMN_STRING) {
-			source_set(&entry->file, ENVIRONMENT, text + value->start, value->end - value->start);
+		if (tokens[i].type == JSMN_STRING && tokens[i].size == 1 &&
+		    str_equal(key, STR("name")) && value->type == JSMN_STRING) {
+			source_set(&entry->file, ENVIRONMENT, text + value->start,
+				   value->end - value->start);
 			return;
 		}
 	}
@@ -282,7 +286,7 @@ uint64_t replica_table__tick(struct replica_table *table, uint64_t now_ns)
 {
 	struct entry *entry, *next;
 
-	HASH_ITER(hh, table->entries, entry, next) {
+	HASH_ITER (hh, table->entries, entry, next) {
 		if (entry->tgid && read_environment_file(entry))
 			compose(table, entry);
 	}

@@ -22,7 +22,7 @@ struct open_traceback {
 	enum part part;
 	bool has_head;
 	struct line line;
-	uint64_t last_ns;      /* of the newest line's write */
+	uint64_t last_ns;               /* of the newest line's write */
 	size_t message_at, message_len; /* the head, or the last exception line, in data */
 	size_t text_at, len;
 	UT_hash_handle hh;
@@ -116,7 +116,8 @@ static void append(struct open_traceback *open, struct str text)
 	open->len += text.len;
 }
 
-static struct open_traceback *begin(struct traceback_joiner *joiner, const struct line *line, bool is_head)
+static struct open_traceback *begin(struct traceback_joiner *joiner, const struct line *line,
+				    bool is_head)
 {
 	struct open_traceback *open;
 
@@ -156,7 +157,8 @@ static bool goes_on(struct open_traceback *open, const struct line *line)
 	if (is_chain(text))
 		return true;
 	/* an empty line before a chain, or a message of several lines: both in one write */
-	return line->first_write_ns == open->last_ns && (indented || !text.len || line->rest.len == 0);
+	return line->first_write_ns == open->last_ns &&
+	       (indented || !text.len || line->rest.len == 0);
 }
 
 /* Blank lines before a chain come in a write of their own from print_exc. */
@@ -172,7 +174,8 @@ bool traceback_joiner__line(struct traceback_joiner *joiner, const struct line *
 
 	if (joiner->open)
 		HASH_FIND(hh, joiner->open, &key, sizeof(key), open);
-	if (open && open->line.request == line->request && (goes_on(open, line) || chain_may_follow(open, line))) {
+	if (open && open->line.request == line->request &&
+	    (goes_on(open, line) || chain_may_follow(open, line))) {
 		append(open, line->text);
 		open->last_ns = line->time_ns;
 	} else {
@@ -194,7 +197,7 @@ uint64_t traceback_joiner__tick(struct traceback_joiner *joiner, uint64_t now_ns
 	uint64_t again = UINT64_MAX;
 	struct open_traceback *open, *next;
 
-	HASH_ITER(hh, joiner->open, open, next) {
+	HASH_ITER (hh, joiner->open, open, next) {
 		uint64_t due = open->last_ns + TRACEBACK_WAIT_NS;
 
 		if (due <= now_ns)
@@ -209,7 +212,7 @@ void traceback_joiner__exit(struct traceback_joiner *joiner, uint32_t tid)
 {
 	struct open_traceback *open, *next;
 
-	HASH_ITER(hh, joiner->open, open, next) {
+	HASH_ITER (hh, joiner->open, open, next) {
 		if (!tid || open->key.tid == tid)
 			hand_out(joiner, open);
 	}

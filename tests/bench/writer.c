@@ -24,7 +24,8 @@ static double cpu_seconds(void)
 	struct rusage use;
 
 	getrusage(RUSAGE_SELF, &use);
-	return use.ru_utime.tv_sec + use.ru_stime.tv_sec + (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+	return use.ru_utime.tv_sec + use.ru_stime.tv_sec +
+	       (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
 /* The line's number has a fixed place, so that making it costs the same for each. */
