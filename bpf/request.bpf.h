@@ -10,8 +10,8 @@
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
-#define SCAN_BLOCK 32
-#define SCAN_STEPS 512 /* a call's heads beyond 64 KiB are not followed */
+#define SCAN_BLOCK 32   /* a multiple of 8 */
+#define SCAN_STEPS 2048 /* a call's heads beyond 64 KiB are not followed */
 
 /* The request's response is complete, or never will be. */
 static __always_inline void request_end(u64 seq, u32 state, u64 container)
@@ -180,20 +180,46 @@ static __always_inline void conn_response_start(struct conn *conn)
 }
 
 /*
+ * Up to eight bytes of a direction through the machine, the first lowest; returns how many it
+ * took. Global, so that its paths are walked once: 5.10 and 6.1 give up on them in a loop.
+ */
+__weak int conn_word(u64 sk, u64 bytes, u32 len, u32 sent)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+	struct http_found *found;
+	struct http *h;
+	int event = HTTP_NONE;
+	u32 i = 0;
+
+	if (!conn)
+		return 0;
+	h = sent ? &conn->out : &conn->in;
+	found = sent ? &conn->unused : &conn->found;
+	if (sent)
+		conn_response_start(conn);
+	for (; i < 8 && i < len && event == HTTP_NONE && !http__skips(h); i++, bytes >>= 8)
+		event = http__byte(h, found, bytes & 0xff, rt_headers);
+	if (event == HTTP_HEAD)
+		conn_head(conn, sent);
+	else if (event == HTTP_END)
+		conn_message_end(conn, sent);
+	return i;
+}
+
+/*
  * Follows up to `len` user bytes of one direction. Returns how many were taken, at least one; or
- * -1 when they cannot be read. Global: verified once, not per step.
+ * -1 when they cannot be read.
  */
 __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 {
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
-	struct http_found *found;
-	u8 block[SCAN_BLOCK];
+	u64 block[SCAN_BLOCK / 8] = {};
 	struct http *h;
+	u32 taken = 0;
 
 	if (!conn || !len)
 		return -1;
 	h = sent ? &conn->out : &conn->in;
-	found = sent ? &conn->unused : &conn->found;
 	if (http__skips(h))
 		return conn_skip(conn, sent, len);
 	if (len > SCAN_BLOCK)
@@ -203,18 +229,33 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 		count(RT_HEADER_FAULT);
 		return -1;
 	}
-	if (sent)
-		conn_response_start(conn);
-	u32 i = 0;
-	int event = HTTP_NONE;
+	for (u32 i = 0; i < SCAN_BLOCK / 8 && taken < len; i++) {
+		u32 took = conn_word(sk, block[i], len - taken, sent);
 
-	while (i < SCAN_BLOCK && i < len && event == HTTP_NONE && !http__skips(h))
-		event = http__byte(h, found, block[i++], rt_headers);
-	if (event == HTTP_HEAD)
-		conn_head(conn, sent);
-	else if (event == HTTP_END)
-		conn_message_end(conn, sent);
-	return i;
+		taken += took;
+		if (took < 8)
+			break;
+	}
+	return taken;
+}
+
+/* One step over what the thread's call moved: 0 go on, -1 done. Global: see conn_word(). */
+__weak int conn_step(u32 sent)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct inflight *call = bpf_map_lookup_elem(&rt_inflight, &id);
+	int step, taken;
+
+	if (!call)
+		return -1;
+	step = segments_step(&call->memory);
+	if (step)
+		return step < 0 ? -1 : 0;
+	taken = conn_scan(call->sk, call->memory.address, call->memory.left, sent);
+	if (taken <= 0)
+		return -1;
+	segments_take(&call->memory, taken);
+	return 0;
 }
 
 /* All that the call moved, `total` bytes of call->memory on call->sk. */
@@ -224,18 +265,9 @@ static __always_inline void conn_bytes(struct inflight *call, u32 total, bool se
 	struct conn *conn;
 
 	segments_begin(s, total);
-	for (int i = 0; i < SCAN_STEPS; i++) {
-		int step = segments_step(s), taken;
-
-		if (step < 0)
+	for (int i = 0; i < SCAN_STEPS; i++)
+		if (conn_step(sent))
 			break;
-		if (step)
-			continue;
-		taken = conn_scan(call->sk, s->address, s->left, sent);
-		if (taken <= 0)
-			break;
-		segments_take(s, taken);
-	}
 	if (!s->total)
 		return;
 	/* not followed to its end: what comes next is not known to be a head */

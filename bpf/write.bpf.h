@@ -65,7 +65,8 @@ static __always_inline int fragment_class(const u32 class, const struct inflight
 	if (!f)
 		return RT_LOST_RING;
 	fragment_fill(f, call, id, len, flags);
-	if (len > class) /* never: for the verifier, which has lost it */
+	barrier_var(len); /* or the compiler, which knows better, drops what the verifier wants */
+	if (len > class)
 		len = class;
 	if (bpf_probe_read_user(f->data, len, (void *)address)) {
 		bpf_ringbuf_discard(f, BPF_RB_NO_WAKEUP);
@@ -115,33 +116,50 @@ static __always_inline bool budget_take(u64 id, u64 now, u32 bytes)
 	return container->budget_bytes <= rt_budget;
 }
 
+/*
+ * One chunk of the current thread's write: 0 go on, -1 done, else the counter of the loss. Global:
+ * see conn_word().
+ */
+__weak int write_step(void)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct inflight *call = bpf_map_lookup_elem(&rt_inflight, &id);
+	struct segments *s;
+	u32 flags = 0, len, loss;
+	int step;
+
+	if (!call)
+		return -1;
+	s = &call->memory;
+	step = segments_step(s);
+	if (step)
+		return step < 0 ? -1 : 0;
+	len = s->left < RT_CHUNK_MAX ? s->left : RT_CHUNK_MAX;
+	if (len == s->total) {
+		flags = RT_FRAGMENT_LAST;
+		if (call->bytes > RT_WRITE_MAX)
+			flags |= RT_FRAGMENT_TRUNCATED;
+	}
+	loss = fragment_emit(s->address, len, flags);
+	if (loss)
+		return loss;
+	call->chunk++;
+	segments_take(s, len);
+	return 0;
+}
+
 /* Every chunk of the write; what is lost is counted. */
 static __always_inline void write_chunks(struct inflight *call)
 {
 	struct segments *s = &call->memory;
-	u32 total = call->bytes, loss = 0;
+	u32 total = call->bytes;
+	int loss = 0;
 
 	segments_begin(s, total < RT_WRITE_MAX ? total : RT_WRITE_MAX);
-	for (int i = 0; i < WRITE_STEPS; i++) {
-		int step = segments_step(s);
-		u32 flags = 0, len;
-
-		if (step < 0)
-			break;
-		if (step)
-			continue;
-		len = s->left < RT_CHUNK_MAX ? s->left : RT_CHUNK_MAX;
-		if (len == s->total)
-			flags = RT_FRAGMENT_LAST |
-				(total > RT_WRITE_MAX ? RT_FRAGMENT_TRUNCATED : 0);
-		loss = fragment_emit(s->address, len, flags);
-		if (loss)
-			break;
-		call->chunk++;
-		segments_take(s, len);
-	}
-	if (loss || s->total)
-		write_lost(call, loss ? loss : RT_SEGMENTS, s->total);
+	for (int i = 0; i < WRITE_STEPS && !loss; i++)
+		loss = write_step();
+	if (loss > 0 || s->total)
+		write_lost(call, loss > 0 ? loss : RT_SEGMENTS, s->total);
 	if (total > RT_WRITE_MAX)
 		count_add(RT_TRUNCATED_BYTES, total - RT_WRITE_MAX);
 }
