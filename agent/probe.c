@@ -13,61 +13,18 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include "agent/tracepoint.h"
+#include "agent/plan.h"
 #include "bpf/http.h"
 #include "reqtap.skel.h"
 
-#define LINKS_MAX 64
-
 struct probe {
 	struct reqtap *skel;
-	struct bpf_link *links[LINKS_MAX];
-	unsigned link_count;
+	struct links links;
 	struct control *control;
 	struct ring *ring;
 	int wake_fd;
 	enum probe_plan plan;
-};
-
-/* One program and the call whose entry or exit it serves; see bpf/syscall.bpf.c. */
-struct attachment {
-	const char *program;
-	const char *event;
-	bool optional; /* not on every kernel or architecture */
-};
-
-static const struct attachment syscall_plan[] = {
-	{ "rt_enter_write", "sys_enter_write", false },
-	{ "rt_enter_write", "sys_enter_sendto", false },
-	{ "rt_enter_writev", "sys_enter_writev", false },
-	{ "rt_enter_writev", "sys_enter_pwritev2", true },
-	{ "rt_enter_sendmsg", "sys_enter_sendmsg", false },
-	{ "rt_enter_sendfile", "sys_enter_sendfile64", true },
-	{ "rt_enter_splice", "sys_enter_splice", true },
-	{ "rt_enter_tee", "sys_enter_tee", true },
-	{ "rt_enter_read", "sys_enter_read", false },
-	{ "rt_enter_readv", "sys_enter_readv", false },
-	{ "rt_enter_recvfr", "sys_enter_recvfrom", false },
-	{ "rt_enter_recvmsg", "sys_enter_recvmsg", false },
-	{ "rt_enter_recvmm", "sys_enter_recvmmsg", true },
-	{ "rt_enter_accept", "sys_enter_accept", true },
-	{ "rt_enter_accept", "sys_enter_accept4", false },
-	{ "rt_enter_connec", "sys_enter_connect", false },
-	{ "rt_exit", "sys_exit_write", false },
-	{ "rt_exit", "sys_exit_sendto", false },
-	{ "rt_exit", "sys_exit_writev", false },
-	{ "rt_exit", "sys_exit_pwritev2", true },
-	{ "rt_exit", "sys_exit_sendmsg", false },
-	{ "rt_exit", "sys_exit_sendfile64", true },
-	{ "rt_exit", "sys_exit_splice", true },
-	{ "rt_exit", "sys_exit_tee", true },
-	{ "rt_exit", "sys_exit_read", false },
-	{ "rt_exit", "sys_exit_readv", false },
-	{ "rt_exit", "sys_exit_recvfrom", false },
-	{ "rt_exit", "sys_exit_recvmsg", false },
-	{ "rt_exit_mmsg", "sys_exit_recvmmsg", true },
-	{ "rt_exit", "sys_exit_accept", true },
-	{ "rt_exit", "sys_exit_accept4", false },
+	char reason[160]; /* why it is this plan */
 };
 
 static int problem(char **ret_problem, int err, const char *what)
@@ -106,62 +63,6 @@ static void configure(struct reqtap *skel, const struct probe_config *config)
 	}
 }
 
-static int keep_link(struct probe *probe, struct bpf_link *link)
-{
-	if (!link)
-		return -errno;
-	if (probe->link_count == LINKS_MAX) {
-		bpf_link__destroy(link);
-		return -E2BIG;
-	}
-	probe->links[probe->link_count++] = link;
-	return 0;
-}
-
-static int attach_raw(struct probe *probe)
-{
-	struct bpf_program *program;
-
-	bpf_object__for_each_program(program, probe->skel->obj)
-	{
-		int err;
-
-		if (strncmp(bpf_program__section_name(program), "raw_tp/", 7) != 0)
-			continue;
-		err = keep_link(probe, bpf_program__attach(program));
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int attach_event(struct probe *probe, int tracefs, const struct attachment *a)
-{
-	struct bpf_program *program =
-		bpf_object__find_program_by_name(probe->skel->obj, a->program);
-	int perf = tracepoint__open(tracefs, "syscalls", a->event), err;
-
-	if (perf < 0)
-		return perf == -ENOENT && a->optional ? 0 : perf;
-	err = keep_link(probe, bpf_program__attach_perf_event(program, perf));
-	if (err)
-		close(perf);
-	return err;
-}
-
-static int attach_syscalls(struct probe *probe)
-{
-	int tracefs = tracepoint__open_fs(), err = 0;
-
-	if (tracefs < 0)
-		return tracefs;
-	/* exits first: a call that was entered unseen is not found at its exit */
-	for (size_t i = sizeof(syscall_plan) / sizeof(syscall_plan[0]); i-- > 0 && !err;)
-		err = attach_event(probe, tracefs, &syscall_plan[i]);
-	close(tracefs);
-	return err;
-}
-
 /* The ring's descriptor polls readable by the released position, which lags: an epoll with
  * EPOLLET speaks once for each wake-up instead. */
 static int watch_ring(struct probe *probe)
@@ -195,44 +96,89 @@ static int silent(enum libbpf_print_level level, const char *format, va_list arg
 	return 0;
 }
 
-struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem)
+/* Undoes start(), whole or half done. */
+static void stop(struct probe *probe)
 {
-	struct probe *probe = calloc(1, sizeof(*probe));
-	int err = -ENOMEM;
-
-	*ret_problem = NULL;
-	if (!config->verbose)
-		libbpf_set_print(silent);
-	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	if (!probe)
-		goto fail;
+	links__destroy(&probe->links);
+	probe->ring = ring__free(probe->ring);
+	if (probe->wake_fd >= 0)
+		close(probe->wake_fd);
 	probe->wake_fd = -1;
-	probe->plan = PROBE_PLAN_SYSCALL;
+	if (probe->control)
+		munmap(probe->control, sysconf(_SC_PAGESIZE));
+	probe->control = NULL;
+	reqtap__destroy(probe->skel);
+	probe->skel = NULL;
+}
+
+/* One plan, from the object to the last attach. *ret_what: what failed. */
+static int start(struct probe *probe, const struct probe_config *config, enum probe_plan plan,
+		 const char **ret_what)
+{
+	int err;
+
+	probe->plan = plan;
+	*ret_what = "cannot open the BPF object";
 	probe->skel = reqtap__open();
-	if (!probe->skel) {
-		err = problem(ret_problem, -errno, "cannot open the BPF object");
-		goto fail;
-	}
+	if (!probe->skel)
+		return -errno;
 	configure(probe->skel, config);
+	*ret_what = "the kernel lacks a function that the fentry plan hooks";
+	err = plan__choose(probe->skel->obj, plan);
+	if (err)
+		return err;
+	*ret_what = plan == PROBE_PLAN_FENTRY ? "the kernel refuses BPF trampolines"
+					      : "the kernel refuses reqtap's BPF programs";
 	err = reqtap__load(probe->skel);
-	if (err) {
-		problem(ret_problem, err, "the kernel refuses reqtap's BPF programs");
-		goto fail;
-	}
+	if (err)
+		return err;
+	*ret_what = plan == PROBE_PLAN_FENTRY ? "cannot attach to the kernel's functions"
+					      : "cannot attach to the kernel's tracepoints";
 	err = map_control(probe);
 	if (!err)
 		err = watch_ring(probe);
 	if (!err)
-		err = attach_raw(probe);
-	if (!err)
-		err = attach_syscalls(probe);
-	if (err) {
-		problem(ret_problem, err, "cannot attach to the kernel's tracepoints");
-		goto fail;
+		err = plan__attach(probe->skel->obj, plan, &probe->links);
+	return err;
+}
+
+/* The fentry plan where it can be had, by trying; the syscall plan otherwise. */
+static int start_best(struct probe *probe, const struct probe_config *config, const char **ret_what)
+{
+	int err;
+
+	if (config->plan != PROBE_PLAN_SYSCALL) {
+		err = start(probe, config, PROBE_PLAN_FENTRY, ret_what);
+		snprintf(probe->reason, sizeof(probe->reason), "%s",
+			 "the kernel attaches BPF trampolines");
+		if (!err || config->plan == PROBE_PLAN_FENTRY)
+			return err;
+		stop(probe);
+		snprintf(probe->reason, sizeof(probe->reason), "no fentry plan: %s: %s", *ret_what,
+			 strerror(-err));
+	} else {
+		snprintf(probe->reason, sizeof(probe->reason), "asked for");
 	}
-	return probe;
-fail:
-	*ret_err = err;
+	return start(probe, config, PROBE_PLAN_SYSCALL, ret_what);
+}
+
+struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem)
+{
+	struct probe *probe = calloc(1, sizeof(*probe));
+	const char *what = NULL;
+
+	*ret_problem = NULL;
+	*ret_err = -ENOMEM;
+	if (!probe)
+		return NULL;
+	if (!config->verbose)
+		libbpf_set_print(silent);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	probe->wake_fd = -1;
+	*ret_err = start_best(probe, config, &what);
+	if (!*ret_err)
+		return probe;
+	problem(ret_problem, *ret_err, what);
 	return probe__free(probe);
 }
 
@@ -240,16 +186,14 @@ struct probe *probe__free(struct probe *probe)
 {
 	if (!probe)
 		return NULL;
-	while (probe->link_count)
-		bpf_link__destroy(probe->links[--probe->link_count]);
-	ring__free(probe->ring);
-	if (probe->wake_fd >= 0)
-		close(probe->wake_fd);
-	if (probe->control)
-		munmap(probe->control, sysconf(_SC_PAGESIZE));
-	reqtap__destroy(probe->skel);
+	stop(probe);
 	free(probe);
 	return NULL;
+}
+
+const char *probe__plan_reason(const struct probe *probe)
+{
+	return probe->reason;
 }
 
 enum probe_plan probe__plan(const struct probe *probe)

@@ -38,7 +38,9 @@ struct probe;
 struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem);
 struct probe *probe__free(struct probe *probe);
 
+/* The plan in use, and why it is that one: for `doctor` and `status`. */
 enum probe_plan probe__plan(const struct probe *probe);
+const char *probe__plan_reason(const struct probe *probe);
 
 /* The ring, and the descriptor that is readable when enough waits in it. */
 struct ring *probe__ring(struct probe *probe);

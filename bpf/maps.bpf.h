@@ -89,9 +89,12 @@ struct segments {
 	u64 base;  /* the buffer, or the iovec array */
 	u64 count; /* of the array; 0: base is the buffer */
 	u64 index;
-	u64 address; /* of the segment being walked */
-	u64 left;    /* of the segment */
-	u64 total;   /* of the call */
+	u64 address;   /* of the segment being walked */
+	u64 left;      /* of the segment */
+	u64 total;     /* of the call */
+	u64 skip;      /* bytes at the start of the array's first segment */
+	u32 in_kernel; /* the array is the kernel's copy of it */
+	u32 reserved;
 };
 
 /* A system call between its entry and its exit. One per thread: they do not nest. */

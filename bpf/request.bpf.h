@@ -278,4 +278,26 @@ static __always_inline void conn_bytes(struct inflight *call, u32 total, bool se
 		conn->in.state = HTTP_OTHER;
 }
 
+/* A file's bytes went to a connection: they count for its response, though nobody reads them. */
+static __always_inline void sent_file(u64 sk, u64 bytes)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+
+	if (!conn)
+		return;
+	if (http__skips(&conn->out))
+		conn_skip(conn, true, bytes);
+	else
+		conn->out.state = HTTP_OTHER;
+}
+
+static __always_inline void received_end(u64 sk)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+
+	/* A unix socket has no state tracepoint: its peer's close is seen here. */
+	if (conn && conn->in.state == HTTP_START)
+		conn->in.state = HTTP_OTHER;
+}
+
 #endif

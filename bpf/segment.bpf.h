@@ -21,6 +21,7 @@ static __always_inline void segments_begin(struct segments *s, u64 total)
 static __always_inline int segments_step(struct segments *s)
 {
 	struct iovec iov;
+	const void *at = (void *)(s->base + s->index * sizeof(iov));
 
 	if (!s->total)
 		return -1;
@@ -28,10 +29,15 @@ static __always_inline int segments_step(struct segments *s)
 		return 0;
 	if (s->index >= s->count)
 		return -1;
-	if (bpf_probe_read_user(&iov, sizeof(iov), (void *)(s->base + s->index * sizeof(iov))))
+	if (s->in_kernel ? bpf_probe_read_kernel(&iov, sizeof(iov), at)
+			 : bpf_probe_read_user(&iov, sizeof(iov), at))
+		return -1;
+	if (s->skip > iov.iov_len)
 		return -1;
 	s->index++;
-	s->address = (u64)iov.iov_base;
+	s->address = (u64)iov.iov_base + s->skip;
+	iov.iov_len -= s->skip;
+	s->skip = 0;
 	s->left = iov.iov_len < s->total ? iov.iov_len : s->total;
 	return s->left ? 0 : 1;
 }

@@ -14,12 +14,6 @@ char LICENSE[] SEC("license")
 
 #define MSG_PEEK 2
 
-static __always_inline void call_keep(u64 id, const struct inflight *call)
-{
-	if (bpf_map_update_elem(&rt_inflight, &id, call, BPF_ANY))
-		count(RT_LOST_INFLIGHT);
-}
-
 /* Entry of a call that sends `fd` bytes: to a stream, to a connection, or to what is neither. */
 static __always_inline void enter_write(u32 fd, u64 base, u64 segments, u8 op)
 {
@@ -37,11 +31,7 @@ static __always_inline void enter_write(u32 fd, u64 base, u64 segments, u8 op)
 	mode = file_key(file, &call.key);
 	stream = stream_find(&call.key);
 	if (stream) {
-		call.container = stream->container;
-		call.stream = stream->kind;
-		call.inner = stream->inner;
-		if (stream->kind == (RT_STREAM_STDOUT | RT_STREAM_STDERR))
-			call.stream = fd == 2 ? RT_STREAM_STDERR : RT_STREAM_STDOUT;
+		call_to_stream(&call, stream, fd);
 		if (op == INFLIGHT_SENDFILE)
 			call.op = INFLIGHT_UNSEEN;
 	} else if ((mode & S_IFMT) == S_IFSOCK) {
@@ -233,28 +223,6 @@ int rt_enter_connec(struct syscall_enter *ctx)
 	if (sk)
 		conn_begin(sk, key.inode, CONN_OUT, container);
 	return 0;
-}
-
-/* A file's bytes went to a connection: they count for its response, though nobody reads them. */
-static __always_inline void sent_file(u64 sk, u64 bytes)
-{
-	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
-
-	if (!conn)
-		return;
-	if (http__skips(&conn->out))
-		conn_skip(conn, true, bytes);
-	else
-		conn->out.state = HTTP_OTHER;
-}
-
-static __always_inline void received_end(u64 sk)
-{
-	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
-
-	/* A unix socket has no state tracepoint: its peer's close is seen here. */
-	if (conn && conn->in.state == HTTP_START)
-		conn->in.state = HTTP_OTHER;
 }
 
 SEC("tp")

@@ -21,6 +21,23 @@ static __always_inline struct stream *stream_find(const struct stream_key *key)
 	return stream ? stream : bpf_map_lookup_elem(&rt_inner, key);
 }
 
+static __always_inline void call_keep(u64 id, const struct inflight *call)
+{
+	if (bpf_map_update_elem(&rt_inflight, &id, call, BPF_ANY))
+		count(RT_LOST_INFLIGHT);
+}
+
+/* The call writes to `stream`; where stdout and stderr are one inode, the descriptor decides. */
+static __always_inline void call_to_stream(struct inflight *call, const struct stream *stream,
+					   u32 fd)
+{
+	call->container = stream->container;
+	call->stream = stream->kind;
+	call->inner = stream->inner;
+	if (stream->kind == (RT_STREAM_STDOUT | RT_STREAM_STDERR))
+		call->stream = fd == 2 ? RT_STREAM_STDERR : RT_STREAM_STDOUT;
+}
+
 /* Bytes of one write did not get out: counted by reason, and with the stream. */
 static __always_inline void write_lost(struct inflight *call, u32 reason, u32 bytes)
 {

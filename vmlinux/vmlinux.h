@@ -140,10 +140,57 @@ struct unix_sock {
 
 struct socket {
 	short type;
+	struct file *file;
 	struct sock *sk;
 };
 
+struct kiocb {
+	struct file *ki_filp;
+};
+
+struct iovec;
+
+struct iov_iter {
+	u8 iter_type;
+	unsigned long iov_offset;
+	const struct iovec *__iov;
+	void *ubuf;
+	unsigned long nr_segs;
+};
+
+/* before 6.4 */
+struct iov_iter___iov {
+	const struct iovec *iov;
+};
+
+/* before 5.14 */
+struct iov_iter___type {
+	unsigned int type;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+};
+
+struct pt_regs {
+#if defined(__TARGET_ARCH_x86)
+	unsigned long di;
+#else
+	unsigned long regs[31];
+#endif
+};
+
 #pragma clang attribute pop
+
+/* Numbers differ from kernel to kernel: by bpf_core_enum_value() only. */
+enum iter_type {
+	ITER_UBUF = 0,
+	ITER_IOVEC = 1,
+};
+
+enum bpf_func_id {
+	BPF_FUNC_task_pt_regs = 175, /* 5.15 */
+};
 
 /* Kernel ABI, not CO-RE: what user space passes. */
 struct iovec {
