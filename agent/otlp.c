@@ -89,7 +89,8 @@ static uint8_t *put_bytes(uint8_t *to, uint8_t tag, const void *data, size_t len
 {
 	*to++ = tag;
 	to = put_varint(to, len);
-	memcpy(to, data, len);
+	if (len)
+		memcpy(to, data, len);
 	return to + len;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -9,7 +10,7 @@
 
 struct secret {
 	size_t len;
-	char text[];
+	char *text; /* apart: sodium_malloc() ends at its guard page and so aligns nothing */
 };
 
 int secret__guard_process(void)
@@ -25,14 +26,16 @@ int secret__guard_process(void)
 /* sodium_malloc() locks the pages, puts guards around them and sets MADV_DONTDUMP. */
 struct secret *secret__new(const char *text, size_t len)
 {
-	struct secret *secret;
+	struct secret *secret = sodium_init() < 0 ? NULL : malloc(sizeof(*secret));
 
-	if (sodium_init() < 0)
-		return NULL;
-	secret = sodium_malloc(sizeof(*secret) + len + 1);
 	if (!secret)
 		return NULL;
 	secret->len = len;
+	secret->text = sodium_malloc(len + 1);
+	if (!secret->text) {
+		free(secret);
+		return NULL;
+	}
 	memcpy(secret->text, text, len);
 	secret->text[len] = '\0';
 	return secret;
@@ -40,8 +43,10 @@ struct secret *secret__new(const char *text, size_t len)
 
 struct secret *secret__free(struct secret *secret)
 {
-	if (secret)
-		sodium_free(secret);
+	if (!secret)
+		return NULL;
+	sodium_free(secret->text);
+	free(secret);
 	return NULL;
 }
 

@@ -113,26 +113,36 @@ void shipper__mark(struct shipper *shipper, uint64_t position)
 	tell_durable(shipper);
 }
 
-static void batch_due(void *ctx, uint64_t now_ns)
-{
-	struct shipper *shipper = ctx;
-	uint64_t due_ns = UINT64_MAX;
-
-	for (unsigned i = 0; i < OUTBOX_LANES; i++) {
-		uint64_t lane_ns = batch__tick(shipper->lanes[i].batch, now_ns);
-
-		if (lane_ns < due_ns)
-			due_ns = lane_ns;
-	}
-	shipper->batch_due_ns = due_ns;
-	loop_timer__set(shipper->batch_timer, due_ns);
-	tell_durable(shipper);
-}
-
 static void flush_batches(struct shipper *shipper)
 {
 	for (unsigned i = 0; i < OUTBOX_LANES; i++)
 		batch__flush(shipper->lanes[i].batch);
+	tell_durable(shipper);
+}
+
+static void batch_due(void *ctx, uint64_t now_ns)
+{
+	struct shipper *shipper = ctx;
+	uint64_t due_ns = UINT64_MAX;
+	bool closed = false;
+
+	for (unsigned i = 0; i < OUTBOX_LANES; i++) {
+		struct batch *batch = shipper->lanes[i].batch;
+		uint32_t records = batch__records(batch);
+		uint64_t lane_ns = batch__tick(batch, now_ns);
+
+		closed = closed || (records > BATCH_TRICKLE_RECORDS && !batch__records(batch));
+		if (lane_ns < due_ns)
+			due_ns = lane_ns;
+	}
+	/* All together: what a lane still holds keeps the others' records from being durable, and
+	 * after a kill they would be sent twice. */
+	if (closed) {
+		flush_batches(shipper);
+		due_ns = UINT64_MAX;
+	}
+	shipper->batch_due_ns = due_ns;
+	loop_timer__set(shipper->batch_timer, due_ns);
 	tell_durable(shipper);
 }
 

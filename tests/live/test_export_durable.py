@@ -117,11 +117,10 @@ def test_disk_full(folder):
             ship = Ship(environment(receiver), state_dir=disk / "state", lines=12000, rate=2000,
                         replicas=5, drain_ms=60000)
             time.sleep(1)
-            with open(filler, "wb") as out:
+            with open(filler, "wb", buffering=0) as out:
                 try:
                     while True:
                         out.write(b"x" * 4096)
-                        out.flush()
                 except OSError:
                     pass
             time.sleep(3)
