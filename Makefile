@@ -92,6 +92,10 @@ unit: $(UNIT) ## unit tests under ASan and UBSan; T=line runs one
 live: $(OUTPUT)/reqtap ## tests against real servers on this kernel (root); T=name runs one
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' live
 
+servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root); T=name runs one
+	$(Q)tests/deps.sh build test servers
+	$(Q)/usr/bin/python3 tests/servers/matrix.py --output $(OUTPUT) --only '$(T)'
+
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'
 

@@ -18,6 +18,12 @@ packages() {
 			openssl python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps
 		;;
 	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl ;;
+	servers)
+		echo python3-uvicorn python3-fastapi python3-uvloop python3-httptools python3-aiohttp \
+			python3-hypercorn python3-tornado python3-gevent python3-websockets \
+			python3-waitress python3-cheroot python3-zmq golang-go nodejs node-express \
+			libtomcat10-embed-java puma supervisor nginx-light
+		;;
 	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
 	esac

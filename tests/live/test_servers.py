@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Real servers whose threads serve one request at a time: every line once, with the right id.
+
+30 connections of 200 requests each, three lines a request. The comparison itself is tested first.
+"""
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "tests" / "servers"))
+import load  # noqa: E402
+import matrix  # noqa: E402
+from cases import THREADS  # noqa: E402
+
+PLAN = ((30, 200),)
+
+
+def comparison_sees_each_fault():
+    """Records with one fault each, and what compare() must say of them."""
+    sent = {"c1n0r0": load.Request(1, "c1n0r0", 0, {})}
+    mine = sent["c1n0r0"].id
+    truth = {"c1n0r0 begin": mine, "heartbeat 1": None}
+    good = [{"message": "c1n0r0 begin", "request_id": mine, "evidence": "thread"}, {"message": "heartbeat 1"},
+            {"message": '"GET /work/c1n0r0 HTTP/1.1" 200', "request_id": mine, "evidence": "thread"},
+            {"message": "Listening"}]
+    variants = {
+        "": good,
+        "lost": good[1:],
+        "doubled": good + good[:1],
+        "wrong": good[:1] + [{"message": "heartbeat 1", "request_id": mine}] + good[2:],
+        "without": [{"message": "c1n0r0 begin"}] + good[1:],
+    }
+    for name, records in variants.items():
+        result = matrix.compare(records, truth, sent, access=1)
+        found = {kind for kind in ("lost", "doubled", "wrong", "without") if result[kind]}
+        if found != {name} - {""}:
+            return f"{name or 'good'} records give {found}"
+    return ""
+
+
+def main():
+    output = Path(os.environ.get("REQTAP", ROOT / "build" / "reqtap")).resolve().parent
+    why = comparison_sees_each_fault()
+    print(f"{'not ok' if why else 'ok'} 1 - the comparison sees each fault {why}", flush=True)
+    failed = bool(why)
+    for number, case in enumerate(THREADS, 2):
+        try:
+            result = matrix.run_case(case, output, str(output / "reqtap"), PLAN)
+        except matrix.CannotRun as error:
+            print(f"ok {number} - {case.name} # SKIP {' '.join(str(error).split())}", flush=True)
+            continue
+        except RuntimeError as error:
+            print(f"not ok {number} - {case.name}\n# {error}", flush=True)
+            failed = True
+            continue
+        bad = matrix.faults(case, result)
+        failed |= bool(bad)
+        print(f"{'not ok' if bad else 'ok'} {number} - {case.name}", flush=True)
+        print("# " + " | ".join(matrix.row(result)), "; ".join(bad), flush=True)
+        if bad:
+            print(f"# {result['examples']}", flush=True)
+    return failed
+
+
+sys.exit(main())

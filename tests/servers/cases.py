@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of cases: how a server starts, what it needs, what is expected of its lines.
+
+`unit` is the evidence that its runtime should give; a case with `recall` 0 has no unit that is known
+exactly, and is reported as it is. Precision must be 1 in every case.
+"""
+from dataclasses import dataclass, field
+
+PYTHON = "/usr/bin/python3"
+
+
+@dataclass
+class Case:
+    name: str
+    command: list  # {port}, {build} and {here} are filled in
+    packages: list = field(default_factory=list)
+    sources: list = field(default_factory=list)  # compiled into {build} before
+    unit: str = "thread"
+    recall: float = 0.99
+    env: dict = field(default_factory=dict)
+    access: int = 0  # lines that the server's own access log writes for a request
+    options: dict = field(default_factory=dict)  # of load.py
+    copies: int = 1  # how many times each line is written: 2 where a relay repeats it
+
+
+def gunicorn(name, *arguments, **settings):
+    return Case(
+        name,
+        ["/usr/bin/gunicorn", "--chdir", "{here}", "--bind", "127.0.0.1:{port}", "--workers", "2",
+         "--access-logfile", "-", "--graceful-timeout", "5", "wsgi:application", *arguments],
+        ["gunicorn"], access=1, **settings)
+
+
+def java(name, main, packages=(), classpath="", **settings):
+    return Case(name, ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1",
+                       "-Dsun.net.httpserver.nodelay=true", "-cp", "{build}" + classpath, main],
+                ["openjdk-17-jdk-headless", *packages],
+                [f"javac -encoding UTF-8 -d {{build}} -cp '{{build}}{classpath}' {{here}}/Truth.java {{here}}/{main}.java"],
+                **settings)
+
+
+def uvicorn(name, loop, route, **settings):
+    return Case(name, [PYTHON, "{here}/fastapi_app.py"], ["python3-fastapi", "python3-uvicorn", "python3-uvloop", "python3-httptools"],
+                unit="unit", access=1, env={"LOOP": loop, "ROUTE": route}, **settings)
+
+
+def go(name, source, **settings):
+    return Case(name, ["{build}/" + source], ["golang-go"],
+                [f"GO111MODULE=off GOCACHE={{build}}/gocache go build -o {{build}}/{source} {{here}}/{source}.go"],
+                unit="unit", **settings)
+
+
+# Those of `make check`: a thread serves one request at a time.
+THREADS = [
+    Case("python-threads", [PYTHON, "{here}/thread_http.py"], ["python3"], access=1, env={"PYTHONUNBUFFERED": "1"}),
+    gunicorn("gunicorn-sync"),
+    gunicorn("gunicorn-gthread", "--worker-class", "gthread", "--threads", "16"),
+    Case("flask", [PYTHON, "{here}/flask_app.py"], ["python3-flask"], access=1, env={"PYTHONUNBUFFERED": "1"}),
+    Case("cpp-httplib", ["{build}/httplib"], ["g++", "libcpp-httplib-dev"],
+         ["g++ -O1 -o {build}/httplib {here}/httplib.cpp -lcpp-httplib -lpthread 2>/dev/null || "
+          "g++ -O1 -o {build}/httplib {here}/httplib.cpp -lpthread"]),
+    java("jdk-pool", "JdkServer"),
+]
+
+ASYNCIO = [
+    uvicorn(f"uvicorn-{loop}-{route}", loop, route)
+    for loop in ("asyncio", "uvloop")
+    for route in ("plain", "pooled", "streaming", "background")
+] + [
+    Case("aiohttp", [PYTHON, "{here}/aiohttp_app.py"], ["python3-aiohttp"], unit="unit"),
+    Case("tornado", [PYTHON, "{here}/tornado_app.py"], ["python3-tornado"], unit="unit"),
+    Case("hypercorn", ["/usr/bin/hypercorn", "--bind", "127.0.0.1:{port}", "asgi_app:application"],
+         ["python3-hypercorn"], unit="unit", env={"PYTHONPATH": "{here}"}),
+]
+
+# No unit of these is known exactly, or a part of their lines has none: right or none, never wrong.
+REPORTED = [
+    uvicorn("uvicorn-executor", "asyncio", "executor", recall=0),
+    Case("gevent", [PYTHON, "{here}/gevent_app.py"], ["python3-gevent"], recall=0, access=1),
+    Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff", recall=0),
+    Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff", recall=0),
+    Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.7, access=1, options={"linger_s": 2}),
+]
+
+POOLS = [Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"])]
+
+CASES = THREADS + ASYNCIO + POOLS + REPORTED

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load on a server of the matrix: keep-alive connections with what could mislead attribution.
+
+Each request has a token in its path, unlike its id, so that a line which carries the token does
+not carry the id. Bodies and responses of the stub upstream carry ids that belong to nobody.
+"""
+import asyncio
+import random
+
+FOREIGN = "f0" * 16
+NAMES = ("x-baseten-request-id", "X-Baseten-Request-Id", "X-BASETEN-REQUEST-ID", "x-Baseten-request-ID")
+TIMEOUT_S = 20
+BODY = f'{{"prompt": "\r\nX-Baseten-Request-Id: {FOREIGN}\r\n\r\n"}}'.encode()
+
+
+class Request:
+    """What one request sends; `id` is what its lines must carry, or None."""
+
+    def __init__(self, seed, token, number, options):
+        # varied, and the same again from the same seed
+        chance = random.Random(f"{seed} {token}")
+        self.token = token
+        self.id = None if number % 7 == 6 else f"{chance.getrandbits(128):032x}"
+        kind = "call" if options.get("call", True) and number % 10 == 3 else "work"
+        body = b"" if number % 4 == 1 else BODY * (900 if number % 50 == 18 else 1)
+        lines = [f"{'POST' if body else 'GET'} /{kind}/{token} HTTP/1.1", "host: localhost"]
+        lines += [f"x-filler-{i}: {'y' * 60}" for i in range(number % 3 * 4)]
+        if self.id:
+            suffix = ":" + chance.choice(("8c1f-SJC:alice", "9a00-FRA")) if number % 5 == 2 else ""
+            lines.append(f"{chance.choice(NAMES)}: {self.id}{suffix}")
+        if body:
+            lines += [f"content-length: {len(body)}", "content-type: application/json"]
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        self.head = head
+        self.body = body
+        self.split = chance.randrange(1, len(head)) if number % 8 == 5 else 0
+
+
+async def read_response(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head.split(b" ", 2)[1])
+    fields = {}
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        fields[name.strip().lower()] = value.strip().lower()
+    if fields.get(b"transfer-encoding") == b"chunked":
+        size = -1
+        while size:
+            size = int((await reader.readline()).split(b";")[0], 16)
+            await reader.readexactly(size + 2)
+    elif b"content-length" in fields:
+        await reader.readexactly(int(fields[b"content-length"]))
+    else:
+        await reader.read()
+        fields[b"connection"] = b"close"
+    return status, fields.get(b"connection") == b"close"
+
+
+async def send(writer, request):
+    if request.split:
+        writer.write(request.head[: request.split])
+        await writer.drain()
+        await asyncio.sleep(0.001)
+    writer.write(request.head[request.split :] + request.body)
+    await writer.drain()
+
+
+async def connection(port, requests, errors, delay_s):
+    await asyncio.sleep(delay_s)  # a server's backlog may be 5
+    reader = writer = None
+    for request in requests:
+        try:
+            if writer is None:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.wait_for(send(writer, request), TIMEOUT_S)
+            status, close = await asyncio.wait_for(read_response(reader), TIMEOUT_S)
+        except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
+            status, close = repr(error), True
+        if status != 200:
+            errors.append(f"{request.token}: {status}")
+        if close and writer:
+            writer.close()
+            writer = None
+    if writer:
+        writer.close()
+
+
+async def upstream(reader, writer):
+    """Answers every request, with an id that is not the caller's."""
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nX-Baseten-Request-Id: {FOREIGN}\r\ncontent-length: 2\r\n"
+                     "connection: close\r\n\r\nok".encode())
+        await writer.drain()
+    except (OSError, EOFError):
+        pass
+    writer.close()
+
+
+async def start_upstream():
+    server = await asyncio.start_server(upstream, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+async def run(port, connections, each, options, seed=1):
+    """Returns ({token: Request}, errors)."""
+    sent, errors, jobs = {}, [], []
+    for c in range(connections):
+        requests = [Request(seed, f"c{connections}n{c}r{r}", r + c, options) for r in range(each)]
+        sent.update((request.token, request) for request in requests)
+        jobs.append(connection(port, requests, errors, c * 0.003))
+    await asyncio.gather(*jobs)
+    return sent, errors
