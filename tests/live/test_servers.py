@@ -52,7 +52,7 @@ def main():
         except matrix.CannotRun as error:
             print(f"ok {number} - {case.name} # SKIP {' '.join(str(error).split())}", flush=True)
             continue
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             print(f"not ok {number} - {case.name}\n# {error}", flush=True)
             failed = True
             continue

@@ -249,7 +249,7 @@ def main():
             continue
         try:
             result = run_case(case, args.output, reqtap, ((1, 100), (10, 50), (100, 20)))
-        except (CannotRun, RuntimeError) as error:
+        except (CannotRun, OSError, RuntimeError) as error:
             print(f"FAIL {case.name}: {error}", flush=True)
             failed += 1
             continue
