@@ -60,6 +60,7 @@ SAN_OBJ   := $(LIB_OBJ:$(OUTPUT)/%=$(OUTPUT)/san/%)
 UNIT      := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
+LIVE      := $(patsubst tests/live/%.c,$(OUTPUT)/live/%,$(wildcard tests/live/*.c))
 VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
@@ -82,14 +83,14 @@ demo: ## see what reqtap is for, in about 15 seconds (root)
 
 check: ## every test that belongs to every change (root)
 	$(Q)tests/deps.sh build test
-	$(Q)$(MAKE) -j2 $(OUTPUT)/reqtap $(UNIT) $(FUZZ)
+	$(Q)$(MAKE) -j2 $(OUTPUT)/reqtap $(UNIT) $(FUZZ) $(LIVE)
 	$(Q)$(MAKE) lint
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) unit fuzz live
 
 unit: $(UNIT) ## unit tests under ASan and UBSan; T=line runs one
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' unit
 
-live: $(OUTPUT)/reqtap ## tests against real servers on this kernel (root); T=name runs one
+live: $(OUTPUT)/reqtap $(LIVE) ## tests against real servers on this kernel (root); T=name runs one
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' live
 
 servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root); T=name runs one
@@ -99,7 +100,7 @@ servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'
 
-vmtest: $(OUTPUT)/reqtap $(VM) ## live tests on other kernels under qemu, both plans; KERNELS="5.10 6.1 6.12 7.2"
+vmtest: $(OUTPUT)/reqtap $(LIVE) $(VM) ## live tests on other kernels under qemu, both plans; KERNELS="5.10 6.1 6.12 7.2"
 	$(Q)tests/deps.sh build test vm
 	$(Q)/usr/bin/python3 tests/vm/vm.py --output $(OUTPUT) --kernels '$(KERNELS)' --only '$(T)'
 
@@ -180,6 +181,11 @@ $(OUTPUT)/fuzz/%: tests/fuzz/%.c $(OUTPUT)/libfuzz.a
 
 $(OUTPUT)/bench/%: tests/bench/%.c $(LIB_OBJ)
 	$(call msg,BENCH,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< $(LIB_OBJ) $(LDLIBS_ALL) -o $@
+
+# the kernel side and its loader alone, so that a guest needs few libraries
+$(OUTPUT)/live/%: tests/live/%.c $(addprefix $(OUTPUT)/agent/,probe.o plan.o ring.o tracepoint.o)
+	$(call msg,LIVE,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $(filter %.c %.o,$^) \
+	  -lbpf -lelf -lz -lutil -lpthread -o $@
 
 $(OUTPUT)/vm/%: tests/vm/%.c
 	$(call msg,VM,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< -lbpf -lelf -lz -o $@
