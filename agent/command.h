@@ -13,6 +13,8 @@
 
 #define STATE_DIR_DEFAULT "/var/lib/reqtap"
 
+int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

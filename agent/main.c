@@ -11,6 +11,8 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "run", cmd_run, "capture one command: the laptop and the test bench" },
+	{ "doctor", cmd_doctor, "what this kernel allows, what is missing, how to mend it" },
 	{ "connection", cmd_connection, "set, show, test or remove the one OTLP destination" },
 	{ "version", cmd_version, "print the version" },
 };

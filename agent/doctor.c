@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/doctor.h"
+
+#include <errno.h>
+#include <cap-ng.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "agent/probe.h"
+#include "agent/tracepoint.h"
+
+#define CGROUP2_PLACES 2
+
+static struct doctor_check *add(struct doctor_report *report, const char *name,
+				enum doctor_state state)
+{
+	struct doctor_check *check = &report->checks[report->count++];
+
+	check->name = name;
+	check->state = state;
+	if (state == DOCTOR_CANNOT)
+		report->can_capture = false;
+	return check;
+}
+
+#define say(field, ...) snprintf(field, sizeof(field), __VA_ARGS__)
+
+static void check_kernel(struct doctor_report *report)
+{
+	struct doctor_check *check;
+	struct utsname name;
+	int major = 0, minor = 0;
+
+	uname(&name);
+	sscanf(name.release, "%d.%d", &major, &minor);
+	check = add(report, "kernel",
+		    major > 5 || (major == 5 && minor >= 8) ? DOCTOR_OK : DOCTOR_CANNOT);
+	say(check->found, "%s on %s", name.release, name.machine);
+	if (check->state)
+		say(check->mend, "the ring buffer needs Linux 5.8 or later: boot a newer kernel");
+}
+
+static void check_btf(struct doctor_report *report)
+{
+	bool there = !access("/sys/kernel/btf/vmlinux", R_OK);
+	struct doctor_check *check = add(report, "btf", there ? DOCTOR_OK : DOCTOR_CANNOT);
+
+	say(check->found, there ? "/sys/kernel/btf/vmlinux" : "no /sys/kernel/btf/vmlinux");
+	if (!there)
+		say(check->mend, "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, or mount /sys");
+}
+
+static void check_capabilities(struct doctor_report *report)
+{
+	static const struct {
+		unsigned capability;
+		const char *name;
+		const char *what;
+	} needed[] = {
+		{ CAP_BPF, "CAP_BPF", "load programs" },
+		{ CAP_PERFMON, "CAP_PERFMON", "attach them" },
+		{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "read other processes' environment" },
+	};
+
+	capng_get_caps_process();
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		bool has = capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability) ||
+			   (i < 2 && capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN));
+		bool must = i < 2;
+		struct doctor_check *check = add(report, needed[i].name,
+						 has    ? DOCTOR_OK
+						 : must ? DOCTOR_CANNOT
+							: DOCTOR_LESS);
+
+		say(check->found, has ? "there, to %s" : "missing, to %s", needed[i].what);
+		if (!has)
+			say(check->mend, "run as root, or give the process %s", needed[i].name);
+	}
+}
+
+static void check_lockdown(struct doctor_report *report)
+{
+	char text[64] = "";
+	int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+	bool strict = n > 0 && strstr(text, "[confidentiality]");
+	struct doctor_check *check = add(report, "lockdown", strict ? DOCTOR_CANNOT : DOCTOR_OK);
+
+	if (fd >= 0)
+		close(fd);
+	say(check->found, "%s", strict ? "confidentiality" : n > 0 ? "permits reading" : "none");
+	if (strict)
+		say(check->mend,
+		    "boot without lockdown=confidentiality: it forbids BPF to read memory");
+}
+
+static void check_tracefs(struct doctor_report *report)
+{
+	int fd = tracepoint__open_fs();
+	struct doctor_check *check = add(report, "tracepoints", fd < 0 ? DOCTOR_CANNOT : DOCTOR_OK);
+
+	if (fd < 0) {
+		say(check->found, "tracefs cannot be opened: %s", strerror(-fd));
+		say(check->mend, "mount -t tracefs tracefs /sys/kernel/tracing");
+		return;
+	}
+	say(check->found, "tracefs can be read");
+	if (faccessat(fd, "events/syscalls/sys_enter_write", F_OK, 0)) {
+		check->state = DOCTOR_CANNOT;
+		report->can_capture = false;
+		say(check->found, "no system call tracepoints");
+		say(check->mend, "boot a kernel built with CONFIG_FTRACE_SYSCALLS=y");
+	}
+	close(fd);
+}
+
+static void check_cgroup(struct doctor_report *report)
+{
+	static const char *const places[CGROUP2_PLACES] = { "/sys/fs/cgroup",
+							    "/sys/fs/cgroup/unified" };
+	struct doctor_check *check = add(report, "cgroup", DOCTOR_LESS);
+	struct statfs fs;
+
+	for (int i = 0; i < CGROUP2_PLACES; i++) {
+		if (statfs(places[i], &fs) || fs.f_type != CGROUP2_SUPER_MAGIC)
+			continue;
+		check->state = DOCTOR_OK;
+		say(check->found, i ? "hybrid: v2 at %s" : "v2 at %s", places[i]);
+		return;
+	}
+	say(check->found, "no cgroup v2");
+	say(check->mend, "mount cgroup v2 for `reqtap agent`; `reqtap run` needs none");
+}
+
+static void check_bpffs(struct doctor_report *report)
+{
+	struct statfs fs;
+	bool there = !statfs("/sys/fs/bpf", &fs) && fs.f_type == BPF_FS_MAGIC;
+	struct doctor_check *check = add(report, "bpffs", there ? DOCTOR_OK : DOCTOR_LESS);
+
+	say(check->found, there ? "/sys/fs/bpf" : "not mounted: nothing is pinned");
+	if (!there)
+		say(check->mend, "mount -t bpf bpf /sys/fs/bpf");
+}
+
+static void check_load(struct doctor_report *report)
+{
+	struct probe_config config = { .ring_bytes = 4096 };
+	char *problem = NULL;
+	int err = 0;
+	struct probe *probe = probe__new(&config, &err, &problem);
+	struct doctor_check *check = add(report, "programs", probe ? DOCTOR_OK : DOCTOR_CANNOT);
+
+	if (probe) {
+		report->plan = probe__plan(probe) == PROBE_PLAN_FENTRY ? "fentry" : "syscall";
+		say(check->found, "load and attach, %s plan", report->plan);
+	} else {
+		say(check->found, "%s", problem ? problem : strerror(-err));
+		say(check->mend, "%s",
+		    err == -EPERM || err == -EACCES
+			    ? "run as root; in a container, not under a seccomp profile that "
+			      "denies bpf"
+			    : "report the kernel's version and `reqtap run --verbose`");
+	}
+	free(problem);
+	probe__free(probe);
+}
+
+void doctor__examine(struct doctor_report *ret, bool load)
+{
+	*ret = (struct doctor_report){ .can_capture = true, .plan = "none" };
+	check_kernel(ret);
+	check_btf(ret);
+	check_capabilities(ret);
+	check_lockdown(ret);
+	check_tracefs(ret);
+	check_cgroup(ret);
+	check_bpffs(ret);
+	if (load && ret->can_capture)
+		check_load(ret);
+}
+
+const struct doctor_check *doctor__obstacle(const struct doctor_report *report)
+{
+	for (unsigned i = 0; i < report->count; i++)
+		if (report->checks[i].state == DOCTOR_CANNOT)
+			return &report->checks[i];
+	return NULL;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor: what this kernel allows. Each check is a line: what, how it stands, and how to mend
+ * it. Every command that captures asks it before it loads anything.
+ */
+#ifndef REQTAP_DOCTOR_H
+#define REQTAP_DOCTOR_H
+
+#include <stdbool.h>
+
+enum doctor_state {
+	DOCTOR_OK,
+	DOCTOR_LESS,   /* a feature is off, capture works */
+	DOCTOR_CANNOT, /* capture cannot work */
+};
+
+struct doctor_check {
+	const char *name;
+	enum doctor_state state;
+	char found[160];
+	char mend[200]; /* "" when there is nothing to mend */
+};
+
+#define DOCTOR_CHECKS_MAX 24
+
+struct doctor_report {
+	struct doctor_check checks[DOCTOR_CHECKS_MAX];
+	unsigned count;
+	bool can_capture;
+	const char *plan; /* "fentry", "syscall", or "none" */
+};
+
+/* `load`: also tries to load and attach the programs, which takes a second. */
+void doctor__examine(struct doctor_report *ret, bool load);
+
+/* The first reason why capture cannot work, or NULL. */
+const struct doctor_check *doctor__obstacle(const struct doctor_report *report);
+
+#endif

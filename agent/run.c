@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent/child.h"
+#include "agent/command.h"
+#include "agent/drain.h"
+#include "agent/log.h"
+
+#define FINAL_SEND_NS 10000000000ULL /* for what is left to send when the command has ended */
+#define DRAIN_BYTES (1 << 16)
+
+struct run {
+	struct loop *loop;
+	struct probe *probe;
+	struct replica_table *replicas;
+	struct pipeline *pipeline;
+	struct drain *drain;
+	struct console *console;
+	struct shipper *shipper; /* NULL: nothing is exported */
+	struct child child;
+	unsigned open_pipes;
+	bool ended; /* the command; what it started may go on */
+	bool childless;
+	bool console_gone;
+	int status;
+};
+
+static void on_record(void *ctx, const struct record *record)
+{
+	struct run *run = ctx;
+
+	if (!run->console_gone)
+		console__record(run->console, record);
+	if (run->shipper)
+		shipper__record(run->shipper, record);
+}
+
+static void on_durable(void *ctx, uint64_t position)
+{
+	struct run *run = ctx;
+
+	if (run->drain)
+		drain__release(run->drain, position);
+}
+
+static void on_say(void *ctx, const char *line)
+{
+	log_warn("%s", line);
+}
+
+static void on_round(void *ctx, uint64_t position)
+{
+	struct run *run = ctx;
+
+	/* a reader that went away (`| head`) ends the showing, not the command */
+	if (!run->console_gone && console__flush(run->console))
+		run->console_gone = true;
+	if (run->shipper)
+		shipper__mark(run->shipper, position);
+	else
+		drain__release(run->drain, position);
+}
+
+static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
+{
+	struct run *run = ctx;
+
+	return probe__request(run->probe, seq, ret);
+}
+
+/* The command has ended, with all that it started, and no byte of theirs is left in a pipe. */
+static void check_end(struct run *run)
+{
+	if (run->ended && run->childless && !run->open_pipes)
+		loop__stop(run->loop);
+}
+
+/* What is in the pipes is thrown away: the records come from the kernel. */
+static void on_output(void *ctx, int fd, uint32_t events)
+{
+	static char discarded[DRAIN_BYTES];
+	struct run *run = ctx;
+	ssize_t n = read(fd, discarded, sizeof(discarded));
+
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	loop__unwatch(run->loop, fd);
+	run->open_pipes--;
+	check_end(run);
+}
+
+static void reap(struct run *run)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != run->child.pid)
+			continue;
+		run->ended = true;
+		run->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	}
+	run->childless = pid < 0 && errno == ECHILD;
+	check_end(run);
+}
+
+static void on_signal(void *ctx, int signal)
+{
+	struct run *run = ctx;
+
+	if (signal == SIGCHLD)
+		reap(run);
+	else
+		kill(run->child.pid, signal);
+}
+
+static int watch_child(struct run *run)
+{
+	sigset_t signals;
+	int err = 0;
+
+	for (int i = 0; i < 2 && !err; i++) {
+		err = loop__watch(run->loop, run->child.out[i], EPOLLIN, on_output, run);
+		run->open_pipes += !err;
+	}
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	return err ? err : loop__signals(run->loop, &signals, on_signal, run);
+}
+
+static int set_up_shipper(struct run *run, const struct run_config *config)
+{
+	struct shipper_config shipper = {
+		.outbox = { .dir = config->state_dir },
+		.durable = on_durable,
+		.say = on_say,
+		.ctx = run,
+	};
+
+	if (!config->destination)
+		return 0;
+	run->shipper = shipper__new(run->loop, &shipper);
+	return run->shipper ? shipper__set_destination(run->shipper, config->destination) : -ENOMEM;
+}
+
+static int set_up(struct run *run, const struct run_config *config)
+{
+	struct pipeline_config pipeline = config->pipeline;
+	struct drain_config drain = { .probe = run->probe, .round = on_round, .ctx = run };
+	bool colour =
+		config->output == CONSOLE_PRETTY && isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	int err;
+
+	pipeline.sink = on_record;
+	pipeline.sink_ctx = run;
+	pipeline.request_lookup = request_lookup;
+	pipeline.request_lookup_ctx = run;
+	run->loop = loop__new();
+	run->replicas = replica_table__new(&config->given);
+	run->console = console__new(stdout, config->output, colour);
+	if (!run->loop || !run->replicas || !run->console)
+		return -ENOMEM;
+	run->pipeline = pipeline__new(&pipeline, run->replicas);
+	if (!run->pipeline)
+		return -ENOMEM;
+	err = set_up_shipper(run, config);
+	if (err)
+		return err;
+	drain.pipeline = run->pipeline;
+	run->drain = drain__new(run->loop, &drain, &err);
+	return run->drain ? 0 : err;
+}
+
+static void on_sent(void *ctx, uint64_t records_left)
+{
+	struct run *run = ctx;
+
+	if (records_left)
+		log_warn("%llu records could not be sent", (unsigned long long)records_left);
+	loop__stop(run->loop);
+}
+
+/* Everything captured goes out; what was lost is said. */
+static void finish(struct run *run)
+{
+	static const struct {
+		enum rt_counter counter;
+		const char *what;
+	} losses[] = {
+		{ RT_LOST_RING, "lines lost (ring full)" },
+		{ RT_LOST_FAULT, "lines lost (memory not readable)" },
+		{ RT_LOST_INFLIGHT, "lines lost (too many writers at once)" },
+		{ RT_LOST_BUDGET, "lines lost (over the budget)" },
+		{ RT_TRUNCATED_BYTES, "bytes lost (one write was larger than 1 MiB)" },
+		{ RT_UNSEEN_BYTES, "bytes unseen (spliced or sent from a file)" },
+	};
+	uint64_t counters[RT_COUNTERS];
+
+	drain__now(run->drain);
+	pipeline__flush(run->pipeline);
+	on_round(run, ring__position(probe__ring(run->probe)));
+	if (run->shipper) {
+		shipper__drain(run->shipper, loop__now(run->loop) + FINAL_SEND_NS, on_sent, run);
+		loop__run(run->loop);
+	}
+	if (probe__counters(run->probe, counters))
+		return;
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
+		if (counters[losses[i].counter])
+			log_warn("%llu %s", (unsigned long long)counters[losses[i].counter],
+				 losses[i].what);
+}
+
+static void tear_down(struct run *run)
+{
+	child__close(&run->child);
+	drain__free(run->drain);
+	shipper__free(run->shipper);
+	pipeline__free(run->pipeline);
+	replica_table__free(run->replicas);
+	console__free(run->console);
+	probe__free(run->probe);
+	loop__free(run->loop);
+}
+
+static int start(struct run *run, const struct run_config *config, char **command)
+{
+	int err = set_up(run, config);
+
+	if (!err)
+		err = child__fork(&run->child, command);
+	if (!err)
+		err = watch_child(run);
+	if (!err)
+		err = probe__follow(run->probe, run->child.pid);
+	if (err)
+		log_error("cannot start: %s", strerror(-err));
+	return err;
+}
+
+int run__command(const struct run_config *config, char **command)
+{
+	struct run run = { .child = { .go = -1, .failed = -1, .out = { -1, -1 } } };
+	char *problem = NULL;
+	int err = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	run.probe = probe__new(&config->probe, &err, &problem);
+	if (!run.probe) {
+		log_error("%s", problem ? problem : strerror(-err));
+		free(problem);
+		return EXIT_CANNOT;
+	}
+	if (start(&run, config, command)) {
+		tear_down(&run);
+		return EXIT_FAILED;
+	}
+	err = child__release(&run.child);
+	if (err)
+		log_error("%s: %s", command[0], strerror(-err));
+	loop__run(run.loop);
+	finish(&run);
+	tear_down(&run);
+	return run.status;
+}
