@@ -35,6 +35,7 @@ struct outbox {
 	struct lane lanes[OUTBOX_LANES];
 	uint64_t next_try_ns;
 	int disk_err; /* why puts go to memory; 0: they do not */
+	bool stale;   /* rows that are done with could not be deleted */
 	struct outbox_stats stats;
 };
 
@@ -323,8 +324,8 @@ void outbox__done(struct outbox *outbox, unsigned index)
 		return;
 	lane->acked = lane->taken;
 	spool__delete(outbox->memory, lane->acked);
-	if (outbox->disk)
-		spool__delete(outbox->disk, lane->acked);
+	if (outbox->disk && spool__delete(outbox->disk, lane->acked) < 0)
+		outbox->stale = true;
 	outbox__back(outbox, index);
 }
 
@@ -418,8 +419,36 @@ static void age(struct outbox *outbox, struct spool *spool, uint64_t now_ns)
 		;
 }
 
+/* 0: the lane's first row was done with and is gone now; -ENOENT: it has none such. */
+static int delete_acked(struct outbox *outbox, unsigned lane)
+{
+	struct spool_row row;
+	uint8_t *data;
+	int err = spool__first(outbox->disk, lane, 0, &row, &data);
+
+	if (err)
+		return err;
+	free(data);
+	return row.id > outbox->lanes[lane].acked ? -ENOENT : spool__delete(outbox->disk, row.id);
+}
+
+static void delete_stale(struct outbox *outbox)
+{
+	int err = -ENOENT;
+
+	for (unsigned lane = 0; lane < OUTBOX_LANES && err == -ENOENT && outbox->disk; lane++) {
+		do
+			err = delete_acked(outbox, lane);
+		while (!err);
+	}
+	/* While the disk is full even reading can fail: try again at the next tick. */
+	outbox->stale = err != -ENOENT;
+}
+
 void outbox__tick(struct outbox *outbox, uint64_t now_unix_ns)
 {
+	if (outbox->stale)
+		delete_stale(outbox);
 	if (outbox->disk_err && now_unix_ns >= outbox->next_try_ns)
 		try_disk(outbox, now_unix_ns);
 	age(outbox, outbox->disk, now_unix_ns);

@@ -132,6 +132,21 @@ static void connected(void *ctx, const struct destination *destination, const ch
 	shipper__set_destination(ship->shipper, destination);
 }
 
+/* Not ru_maxrss: that begins with what the parent had before exec. */
+static long rss_high_kib(void)
+{
+	FILE *in = fopen("/proc/self/status", "r");
+	char line[256];
+	long kib = 0;
+
+	while (in && fgets(line, sizeof(line), in))
+		if (sscanf(line, "VmHWM: %ld", &kib) == 1)
+			break;
+	if (in)
+		fclose(in);
+	return kib;
+}
+
 static void report(struct ship *ship)
 {
 	struct shipper_stats stats;
@@ -154,7 +169,7 @@ static void report(struct ship *ship)
 	       stats.export ? stats.export->last_status : 0,
 	       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 		       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
-	       usage.ru_maxrss);
+	       rss_high_kib());
 }
 
 static uint64_t *map_acked(const char *path)
