@@ -59,7 +59,7 @@ static void print_help(const struct command_spec *spec)
 		       spec->options[0].name, name);
 	}
 	if (spec->notes)
-		printf("\n%s", spec->notes);
+		printf("\n%s\n", spec->notes);
 }
 
 static int bad_value(const struct command_spec *spec, const char *where, const char *text,
