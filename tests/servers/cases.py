@@ -73,15 +73,26 @@ ASYNCIO = [
          ["python3-hypercorn"], unit="unit", env={"PYTHONPATH": "{here}"}),
 ]
 
+GO = [go("go-net-http", "nethttp", options={"linger_s": 2})]
+
+RELAYED = [
+    Case("supervisord-nginx", ["{here}/supervised"], ["supervisor", "nginx-light"], unit="relay", access=1,
+         env={"HERE": "{here}"}),
+]
+
 # No unit of these is known exactly, or a part of their lines has none: right or none, never wrong.
 REPORTED = [
     uvicorn("uvicorn-executor", "asyncio", "executor", recall=0),
     Case("gevent", [PYTHON, "{here}/gevent_app.py"], ["python3-gevent"], recall=0, access=1),
     Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff", recall=0),
     Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff", recall=0),
+    Case("node-http", ["node", "{here}/node_http.js"], ["nodejs"], recall=0),
+    Case("node-express", ["node", "{here}/node_http.js"], ["nodejs", "node-express"], recall=0, env={"FRAMEWORK": "express", "NODE_PATH": "/usr/share/nodejs"}),
+    Case("puma", ["/usr/bin/puma", "--bind", "tcp://127.0.0.1:{port}", "--threads", "16:16", "--quiet", "{here}/config.ru"],
+         ["puma"], recall=0),
     Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.7, access=1, options={"linger_s": 2}),
 ]
 
 POOLS = [Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"])]
 
-CASES = THREADS + ASYNCIO + POOLS + REPORTED
+CASES = THREADS + ASYNCIO + GO + RELAYED + POOLS + REPORTED
