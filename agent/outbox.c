@@ -63,23 +63,17 @@ static const char *reason(int err)
 /* The file and its companions get another name: never deleted, a person may want to look. */
 static void set_aside(struct outbox *outbox, uint64_t now_ns)
 {
-	static const char *const parts[] = { "", "-wal", "-shm" };
+	char suffix[48];
 	uint64_t lost = outbox->disk ? spool__totals(outbox->disk)->records : 0;
 
 	outbox->disk = spool__close(outbox->disk);
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		char from[PATH_MAX + 8], to[PATH_MAX + 64];
-
-		snprintf(from, sizeof(from), "%s%s", outbox->path, parts[i]);
-		snprintf(to, sizeof(to), "%s.damaged-%llu%s", outbox->path,
-			 (unsigned long long)(now_ns / 1000000000), parts[i]);
-		rename(from, to);
-	}
+	snprintf(suffix, sizeof(suffix), ".damaged-%llu",
+		 (unsigned long long)(now_ns / 1000000000));
+	spool__move(outbox->path, suffix);
 	outbox->stats.set_aside++;
 	outbox->stats.lost_damaged += lost;
-	say(outbox, "outbox: %s is damaged; set aside as %s.damaged-%llu, %llu records in it",
-	    outbox->path, outbox->path, (unsigned long long)(now_ns / 1000000000),
-	    (unsigned long long)lost);
+	say(outbox, "outbox: %s is damaged; set aside as %s%s, %llu records in it", outbox->path,
+	    outbox->path, suffix, (unsigned long long)lost);
 }
 
 /* One process has the outbox of a directory. */
@@ -432,7 +426,22 @@ static int delete_acked(struct outbox *outbox, unsigned lane)
 	return row.id > outbox->lanes[lane].acked ? -ENOENT : spool__delete(outbox->disk, row.id);
 }
 
-static void delete_stale(struct outbox *outbox)
+static bool disk_is_done_with(struct outbox *outbox)
+{
+	for (unsigned lane = 0; lane < OUTBOX_LANES; lane++) {
+		struct spool_row row;
+		uint8_t *data;
+		int err = spool__first(outbox->disk, lane, outbox->lanes[lane].acked, &row, &data);
+
+		if (!err)
+			free(data);
+		if (err != -ENOENT)
+			return false;
+	}
+	return true;
+}
+
+static void delete_stale(struct outbox *outbox, uint64_t now_ns)
 {
 	int err = -ENOENT;
 
@@ -443,12 +452,22 @@ static void delete_stale(struct outbox *outbox)
 	}
 	/* While the disk is full even reading can fail: try again at the next tick. */
 	outbox->stale = err != -ENOENT;
+	if (err != -ENOSPC || !disk_is_done_with(outbox))
+		return;
+	/* The log of a full disk can fill it by itself, so that no delete ever gets through.
+	 * All of it has been sent: the file goes instead. */
+	outbox->disk = spool__close(outbox->disk);
+	spool__move(outbox->path, NULL);
+	outbox->stale = false;
+	err = open_disk(outbox, now_ns);
+	if (err)
+		disk_failed(outbox, err, now_ns);
 }
 
 void outbox__tick(struct outbox *outbox, uint64_t now_unix_ns)
 {
 	if (outbox->stale)
-		delete_stale(outbox);
+		delete_stale(outbox, now_unix_ns);
 	if (outbox->disk_err && now_unix_ns >= outbox->next_try_ns)
 		try_disk(outbox, now_unix_ns);
 	age(outbox, outbox->disk, now_unix_ns);

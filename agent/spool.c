@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "agent/spool.h"
 
 enum statement {
@@ -159,6 +162,22 @@ struct spool *spool__close(struct spool *spool)
 	sqlite3_close(spool->db);
 	free(spool);
 	return NULL;
+}
+
+void spool__move(const char *path, const char *suffix)
+{
+	static const char *const parts[] = { "", "-wal", "-shm" };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		char from[PATH_MAX + 8], to[PATH_MAX + 64];
+
+		snprintf(from, sizeof(from), "%s%s", path, parts[i]);
+		snprintf(to, sizeof(to), "%s%s%s", path, suffix ? suffix : "", parts[i]);
+		if (suffix)
+			rename(from, to);
+		else
+			unlink(from);
+	}
 }
 
 const struct spool_totals *spool__totals(const struct spool *spool)

@@ -45,6 +45,9 @@ struct spool;
 struct spool *spool__open(const char *path, int *ret_err);
 struct spool *spool__close(struct spool *spool);
 
+/* A closed file and its companions get `suffix`; NULL: they are deleted. */
+void spool__move(const char *path, const char *suffix);
+
 const struct spool_totals *spool__totals(const struct spool *spool);
 /* The highest id, 0: there is no row. */
 int64_t spool__last_id(struct spool *spool);
