@@ -9,6 +9,9 @@
 
 #define UNFINISHED_MAX 4096 /* (thread, stream) pairs that are kept */
 #define STREAMS_MAX 8192
+/* 4096 threads in the middle of 256 KiB would be a gigabyte: so much may wait in all. */
+#define UNFINISHED_BYTES_MAX (8U << 20)
+#define KEPT_CAPACITY 4096 /* a larger buffer goes with its line */
 
 struct part_key {
 	uint64_t inode;
@@ -25,6 +28,7 @@ struct part {
 	uint32_t tgid;
 	uint16_t next_chunk;
 	bool open;        /* bytes wait, or were cut */
+	bool in_write;    /* chunks of the newest write are to come */
 	bool disagrees;   /* its fragments name different requests */
 	struct line line; /* of the first fragment; text is filled when it ends */
 	UT_hash_handle hh;
@@ -45,6 +49,7 @@ struct line_assembler {
 	line_fn fn;
 	void *ctx;
 	struct part *parts;
+	uint32_t capacity; /* of all parts */
 	struct stream_seen *streams;
 	struct stream_seen *last_stream;
 	char *mended; /* for lines that are not valid UTF-8 */
@@ -67,6 +72,7 @@ struct line_assembler *line_assembler__new(uint32_t max_bytes, line_fn fn, void 
 static void part_free(struct line_assembler *a, struct part *part)
 {
 	HASH_DEL(a->parts, part);
+	a->capacity -= part->capacity;
 	free(part->data);
 	free(part);
 }
@@ -246,19 +252,31 @@ static void part_end(struct line_assembler *a, struct part *part, enum line_end 
 	part->len = 0;
 	part->cut = 0;
 	part->disagrees = false;
+	if (part->capacity <= KEPT_CAPACITY)
+		return;
+	a->capacity -= part->capacity;
+	part->capacity = 0;
+	free(part->data);
+	part->data = NULL;
+}
+
+/* The part that waits longest gives its place. */
+static void part_evict(struct line_assembler *a, struct part *part)
+{
+	if (part->open) {
+		a->stats.evicted_lines++;
+		part_end(a, part, LINE_END_TIMEOUT);
+	}
+	part_free(a, part);
 }
 
 static struct part *part_new(struct line_assembler *a, const struct event_fragment *f)
 {
 	struct part *part;
 
-	if (HASH_COUNT(a->parts) >= UNFINISHED_MAX) {
-		if (a->parts->open) {
-			a->stats.evicted_lines++;
-			part_end(a, a->parts, LINE_END_TIMEOUT);
-		}
-		part_free(a, a->parts);
-	}
+	while (a->parts &&
+	       (HASH_COUNT(a->parts) >= UNFINISHED_MAX || a->capacity > UNFINISHED_BYTES_MAX))
+		part_evict(a, a->parts);
 	part = calloc(1, sizeof(*part));
 	if (!part)
 		return NULL;
@@ -281,6 +299,7 @@ static int part_append(struct line_assembler *a, struct part *part, const char *
 		grown = realloc(part->data, capacity);
 		if (!grown)
 			return -ENOMEM;
+		a->capacity += capacity - part->capacity;
 		part->data = grown;
 		part->capacity = capacity;
 	}
@@ -331,11 +350,12 @@ static int part_take(struct line_assembler *a, struct part **ppart, const struct
 	return part->cut ? (part->cut += len, 0) : part_append(a, part, data, len);
 }
 
-/* A chunk that does not follow the last one: what is between was lost. */
+/* A fragment that does not follow the last one: what is between was lost. */
 static void check_gap(struct line_assembler *a, struct part *part, const struct event_fragment *f)
 {
-	bool follows = f->chunk == 0 ||
-		       (part->line.time_ns == f->head.time_ns && part->next_chunk == f->chunk);
+	bool follows = f->chunk == 0 ? !part->in_write
+				     : part->line.time_ns == f->head.time_ns &&
+					       part->next_chunk == f->chunk;
 
 	if (part->open && !follows)
 		part_end(a, part, LINE_END_GAP);
@@ -372,8 +392,10 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 	line.cut_bytes = 0;
 	if (data < end)
 		err = part_take(a, &part, f, &line, data, end - data);
-	if (part)
+	if (part) {
 		part->next_chunk = f->chunk + 1;
+		part->in_write = !(f->flags & RT_FRAGMENT_LAST);
+	}
 	return err;
 }
 

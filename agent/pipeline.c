@@ -33,7 +33,9 @@ struct pipeline {
 	struct attribute *attribute;
 	struct relay *relay;
 	struct stream_time *streams;
-	uint64_t boot_to_unix_ns; /* read once a round: a clock step shows between rounds only */
+	/* read once a round: two clock reads a record cost more than its parsing */
+	uint64_t boot_to_unix_ns;
+	uint64_t observed_ns;
 	uint64_t attribute_due, replica_due;
 	struct pipeline_stats stats;
 };
@@ -44,6 +46,12 @@ static uint64_t clock_ns(clockid_t clock)
 
 	clock_gettime(clock, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static void read_clocks(struct pipeline *p)
+{
+	p->observed_ns = clock_ns(CLOCK_REALTIME);
+	p->boot_to_unix_ns = p->observed_ns - clock_ns(CLOCK_BOOTTIME);
 }
 
 static uint64_t stream_time(struct pipeline *p, const struct line *line)
@@ -103,7 +111,7 @@ static void set_trace(struct record *record, const struct request *request)
 static void deliver(struct pipeline *p, struct record *record, const struct line *line)
 {
 	record->time_ns = stream_time(p, line);
-	record->observed_ns = clock_ns(CLOCK_REALTIME);
+	record->observed_ns = p->observed_ns;
 	record->replica = replica_table__get(p->replicas, line->container);
 	record->stream = line->stream;
 	p->stats.records++;
@@ -213,7 +221,7 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 	p->relay = relay__new();
 	if (!p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
 		return pipeline__free(p);
-	p->boot_to_unix_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	read_clocks(p);
 	return p;
 }
 
@@ -298,9 +306,10 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 {
-	uint64_t due = line_assembler__tick(p->lines, now_ns);
+	uint64_t due;
 
-	p->boot_to_unix_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	read_clocks(p);
+	due = line_assembler__tick(p->lines, now_ns);
 	due = earlier(due, traceback_joiner__tick(p->tracebacks, now_ns));
 	if (p->attribute_due <= now_ns)
 		p->attribute_due = attribute__tick(p->attribute, now_ns);
