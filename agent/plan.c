@@ -51,6 +51,20 @@ static const struct attachment syscall_plan[] = {
 	{ "rt_exit", "sys_exit_accept4", false },
 };
 
+/* In both plans; see bpf/wait.bpf.c. What an architecture lacks is optional. */
+static const struct attachment waits[] = {
+	{ "rt_wait_epoll", "sys_enter_epoll_wait", true },
+	{ "rt_wait_epoll", "sys_enter_epoll_pwait", false },
+	{ "rt_wait_epoll", "sys_enter_epoll_pwait2", true },
+	{ "rt_wait_poll", "sys_enter_poll", true },
+	{ "rt_wait_poll", "sys_enter_ppoll", false },
+	{ "rt_wait_poll", "sys_enter_select", true },
+	{ "rt_wait_poll", "sys_enter_pselect6", false },
+	{ "rt_wait_poll", "sys_enter_accept", true },
+	{ "rt_wait_poll", "sys_enter_accept4", false },
+	{ "rt_wait_futex", "sys_enter_futex", false },
+};
+
 /* The kernel function of a trampoline program; NULL for other programs. */
 static const char *trampoline_function(const struct bpf_program *program)
 {
@@ -169,15 +183,18 @@ static int attach_event(struct bpf_object *object, struct links *links, int trac
 	return err;
 }
 
-static int attach_syscalls(struct bpf_object *object, struct links *links)
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int attach_calls(struct bpf_object *object, struct links *links,
+			const struct attachment *calls, size_t count)
 {
 	int tracefs = tracepoint__open_fs(), err = 0;
 
 	if (tracefs < 0)
 		return tracefs;
 	/* exits first: a call that was entered unseen is not found at its exit */
-	for (size_t i = sizeof(syscall_plan) / sizeof(syscall_plan[0]); i-- > 0 && !err;)
-		err = attach_event(object, links, tracefs, &syscall_plan[i]);
+	while (count-- > 0 && !err)
+		err = attach_event(object, links, tracefs, &calls[count]);
 	close(tracefs);
 	return err;
 }
@@ -186,10 +203,13 @@ int plan__attach(struct bpf_object *object, enum probe_plan plan, struct links *
 {
 	int err = attach_raw(object, links);
 
+	if (!err)
+		err = attach_calls(object, links, waits, COUNT(waits));
 	if (err)
 		return err;
-	return plan == PROBE_PLAN_FENTRY ? attach_trampolines(object, links)
-					 : attach_syscalls(object, links);
+	return plan == PROBE_PLAN_FENTRY
+		       ? attach_trampolines(object, links)
+		       : attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
 }
 
 void links__destroy(struct links *links)

@@ -207,6 +207,7 @@ struct unit {
 
 enum rt_owner_flags {
 	RT_OWNER_READER = 1 << 0, /* read the request itself; else a descendant */
+	RT_OWNER_LOOP = 1 << 1,   /* the thread runs an event loop: it is no unit by itself */
 };
 
 struct owner {

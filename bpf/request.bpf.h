@@ -105,7 +105,7 @@ static __always_inline void request_draft(struct conn *conn, u64 now)
  * A request's head is complete: a new request, with or without an id, and the reading unit is
  * its owner. Its number is the time, pushed on where two begin in one nanosecond.
  */
-static __always_inline void request_begin(struct conn *conn)
+static __always_inline void request_begin(struct conn *conn, u64 sk)
 {
 	struct request *r = &conn->draft;
 	u64 seq = bpf_ktime_get_boot_ns(), now = seq;
@@ -121,7 +121,7 @@ static __always_inline void request_begin(struct conn *conn)
 	}
 	if (err) {
 		count(RT_REQUEST_FULL);
-		unit_read_request(r->tgid, r->tid, 0); /* not the former request's either */
+		unit_read_request(r->tgid, r->tid, 0, sk); /* not the former request's either */
 		return;
 	}
 	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
@@ -133,7 +133,8 @@ static __always_inline void request_begin(struct conn *conn)
 	count(RT_REQUESTS);
 	if (!r->id_len)
 		count(RT_REQUESTS_WITHOUT_ID);
-	unit_read_request(r->tgid, r->tid, r->seq);
+	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
+	unit_read_request(r->tgid, r->tid, conn->pending_count > 1 ? 0 : r->seq, sk);
 	request_announce(r, now);
 }
 
@@ -148,12 +149,12 @@ static __always_inline void conn_message_end(struct conn *conn, bool sent)
 	}
 }
 
-static __always_inline void conn_head(struct conn *conn, bool sent)
+static __always_inline void conn_head(struct conn *conn, u64 sk, bool sent)
 {
 	struct http *h = sent ? &conn->out : &conn->in;
 
 	if (!sent)
-		request_begin(conn);
+		request_begin(conn, sk);
 	else if (h->status >= 100 && h->status < 200 && h->status != 101)
 		http__begin(h, &conn->unused); /* interim (RFC 9110, 15.2): the response follows */
 	if (h->state == HTTP_BODY && h->body_left == 0)
@@ -200,7 +201,7 @@ __weak int conn_word(u64 sk, u64 bytes, u32 len, u32 sent)
 	for (; i < 8 && i < len && event == HTTP_NONE && !http__skips(h); i++, bytes >>= 8)
 		event = http__byte(h, found, bytes & 0xff, rt_headers);
 	if (event == HTTP_HEAD)
-		conn_head(conn, sent);
+		conn_head(conn, sk, sent);
 	else if (event == HTTP_END)
 		conn_message_end(conn, sent);
 	return i;

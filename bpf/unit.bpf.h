@@ -65,12 +65,74 @@ static __always_inline u64 unit_current_request(u32 tgid, u32 tid, u64 now, u8 *
 	return request;
 }
 
-/* The current code has read the start of `request`. */
-static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request)
+#define O_NONBLOCK 04000
+
+static __always_inline bool sock_nonblocking(u64 key)
+{
+	struct sock *sk = (void *)key;
+
+	return BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK;
+}
+
+static __always_inline bool request_open(u64 seq)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+
+	return request && request->state == RT_REQUEST_OPEN;
+}
+
+/*
+ * The current code has read the start of `request` on the connection of `sk`.
+ *
+ * A thread with an event loop reads without blocking and runs many requests' code in turns: which
+ * one a line belongs to, only a finer unit knows. It shows itself by waiting for events, or by
+ * reading a request while another is unanswered; from then on its lines have no id by thread.
+ */
+static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u64 sk)
 {
 	struct unit thread = unit_thread(tgid, tid);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	u32 flags = owner ? owner->flags & RT_OWNER_LOOP : 0;
 
-	unit_own(&thread, request, RT_OWNER_READER);
+	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request))
+		flags |= RT_OWNER_LOOP;
+	if (flags && sock_nonblocking(sk))
+		request = 0;
+	unit_own(&thread, request, RT_OWNER_READER | flags);
+}
+
+/*
+ * The current thread waits for new work: what it has answered is behind it, though its access
+ * line, written before this wait, was not. A wait inside a handler (for a client call of its
+ * own) ends nothing, since the request is open.
+ */
+static __always_inline void unit_waits(u32 tgid, u32 tid, bool event_loop)
+{
+	struct unit thread = unit_thread(tgid, tid);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+
+	if (!owner) {
+		if (event_loop)
+			unit_own(&thread, 0, RT_OWNER_LOOP);
+		return;
+	}
+	if (event_loop)
+		owner->flags |= RT_OWNER_LOOP;
+	if (owner->request && (owner->flags & RT_OWNER_READER) && !request_open(owner->request))
+		owner->request = 0;
+}
+
+/*
+ * The current thread waits for another without a time limit. A descendant that does has done its
+ * job: a pool thread born inside a request waits so for the next one's.
+ */
+static __always_inline void unit_parks(u32 tgid, u32 tid)
+{
+	struct unit thread = unit_thread(tgid, tid);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+
+	if (owner && !(owner->flags & (RT_OWNER_READER | RT_OWNER_LOOP)))
+		bpf_map_delete_elem(&rt_owner, &thread);
 }
 
 #endif
