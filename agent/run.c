@@ -191,22 +191,39 @@ static void on_sent(void *ctx, uint64_t records_left)
 	loop__stop(run->loop);
 }
 
-/* Everything captured goes out; what was lost is said. */
-static void finish(struct run *run)
+static void say_loss(uint64_t count, const char *what)
+{
+	if (count)
+		log_warn("%llu %s", (unsigned long long)count, what);
+}
+
+static void say_losses(const struct run *run)
 {
 	static const struct {
 		enum rt_counter counter;
 		const char *what;
 	} losses[] = {
-		{ RT_LOST_RING, "lines lost (ring full)" },
-		{ RT_LOST_FAULT, "lines lost (memory not readable)" },
-		{ RT_LOST_INFLIGHT, "lines lost (too many writers at once)" },
-		{ RT_LOST_BUDGET, "lines lost (over the budget)" },
+		{ RT_LOST_RING, "writes lost (ring full)" },
+		{ RT_LOST_FAULT, "writes lost (memory not readable)" },
+		{ RT_LOST_INFLIGHT, "writes lost (too many writers at once)" },
+		{ RT_LOST_BUDGET, "writes lost (over the budget)" },
 		{ RT_TRUNCATED_BYTES, "bytes lost (one write was larger than 1 MiB)" },
 		{ RT_UNSEEN_BYTES, "bytes unseen (spliced or sent from a file)" },
 	};
+	struct pipeline_stats stats;
 	uint64_t counters[RT_COUNTERS];
 
+	if (!probe__counters(run->probe, counters))
+		for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
+			say_loss(counters[losses[i].counter], losses[i].what);
+	pipeline__stats(run->pipeline, &stats);
+	say_loss(stats.line->cut_bytes, "bytes cut from lines longer than --line-max");
+	say_loss(stats.bad_events, "ring records not understood");
+}
+
+/* Everything captured goes out; what was lost is said. */
+static void finish(struct run *run)
+{
 	drain__now(run->drain);
 	pipeline__flush(run->pipeline);
 	on_round(run, ring__position(probe__ring(run->probe)));
@@ -214,12 +231,7 @@ static void finish(struct run *run)
 		shipper__drain(run->shipper, loop__now(run->loop) + FINAL_SEND_NS, on_sent, run);
 		loop__run(run->loop);
 	}
-	if (probe__counters(run->probe, counters))
-		return;
-	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
-		if (counters[losses[i].counter])
-			log_warn("%llu %s", (unsigned long long)counters[losses[i].counter],
-				 losses[i].what);
+	say_losses(run);
 }
 
 static void tear_down(struct run *run)
