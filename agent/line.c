@@ -159,7 +159,8 @@ static void emit(struct line_assembler *a, struct line *line, struct str text, e
 		line->end = LINE_END_NUL;
 		if (line->text.len)
 			emit_one(a, line);
-		text.len -= line->text.len + 1;
+		/* not by line->text.len: mending has made that longer than what was read */
+		text.len -= (size_t)(nul + 1 - text.data);
 		text.data = nul + 1;
 		if (!text.len)
 			return;

@@ -121,6 +121,10 @@ static void test_nul(void **state)
 	assert_string_equal(seen.text[0], "a");
 	assert_int_equal(seen.line[0].end, LINE_END_NUL);
 	assert_string_equal(seen.text[1], "b");
+	/* three bytes stand for the invalid one: what is left must be counted without them */
+	put(lines, (struct write){ .data = "\xff\0z\n", .len = 4 });
+	assert_int_equal(seen.count, 4);
+	assert_string_equal(seen.text[3], "z");
 	line_assembler__free(lines);
 }
 
