@@ -111,7 +111,7 @@ static void set_trace(struct record *record, const struct request *request)
 static void deliver(struct pipeline *p, struct record *record, const struct line *line)
 {
 	record->time_ns = stream_time(p, line);
-	record->observed_ns = p->observed_ns;
+	record->observed_ns = record->time_ns > p->observed_ns ? record->time_ns : p->observed_ns;
 	record->replica = replica_table__get(p->replicas, line->container);
 	record->stream = line->stream;
 	p->stats.records++;
