@@ -64,7 +64,7 @@ class Server:
         env = dict(os.environ, PORT=str(port), TRUTH=str(self.truth), BUILD=str(folder),
                    UPSTREAM=f"127.0.0.1:{upstream_port}", PYTHONDONTWRITEBYTECODE="1",
                    **{name: value.format(**words) for name, value in case.env.items()})
-        if self.plain:
+        if self.plain or "PYTHONUNBUFFERED" not in case.env:
             env.pop("PYTHONUNBUFFERED", None)  # words of several threads would mix in the pipe
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self.process = subprocess.Popen(
