@@ -52,10 +52,10 @@ def go(name, source, **settings):
 
 # Those of `make check`: a thread serves one request at a time.
 THREADS = [
-    Case("python-threads", [PYTHON, "{here}/thread_http.py"], ["python3"], access=1, env={"PYTHONUNBUFFERED": "1"}),
+    Case("python-threads", [PYTHON, "{here}/thread_http.py"], ["python3"], access=1),
     gunicorn("gunicorn-sync"),
     gunicorn("gunicorn-gthread", "--worker-class", "gthread", "--threads", "16"),
-    Case("flask", [PYTHON, "{here}/flask_app.py"], ["python3-flask"], access=1, env={"PYTHONUNBUFFERED": "1"}),
+    Case("flask", [PYTHON, "{here}/flask_app.py"], ["python3-flask"], access=1),
     Case("cpp-httplib", ["{build}/httplib"], ["g++", "libcpp-httplib-dev"],
          ["g++ -O1 -o {build}/httplib {here}/httplib.cpp -lcpp-httplib -lpthread 2>/dev/null || "
           "g++ -O1 -o {build}/httplib {here}/httplib.cpp -lpthread"]),
@@ -77,7 +77,7 @@ GO = [go("go-net-http", "nethttp", options={"linger_s": 2})]
 
 RELAYED = [
     Case("supervisord-nginx", ["{here}/supervised"], ["supervisor", "nginx-light"], unit="relay", access=1,
-         env={"HERE": "{here}"}),
+         env={"HERE": "{here}", "ONE_PIPE": "1"}),
 ]
 
 # No unit of these is known exactly, or a part of their lines has none: right or none, never wrong.

@@ -63,9 +63,10 @@ class Server:
         command = [part.format(**words) for part in case.command]
         env = dict(os.environ, PORT=str(port), TRUTH=str(self.truth), BUILD=str(folder),
                    UPSTREAM=f"127.0.0.1:{upstream_port}", PYTHONDONTWRITEBYTECODE="1",
+                   PYTHONUNBUFFERED="1",  # buffered, one thread's flush writes another's print()
                    **{name: value.format(**words) for name, value in case.env.items()})
-        if self.plain or "PYTHONUNBUFFERED" not in case.env:
-            env.pop("PYTHONUNBUFFERED", None)  # words of several threads would mix in the pipe
+        if self.plain:
+            env.pop("PYTHONUNBUFFERED")  # words of several threads would mix in the pipe
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self.process = subprocess.Popen(
                 command if self.plain else [reqtap, "run", "--output", "json", "--", *command],
