@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 {
 	long size = argc > 3 ? atol(argv[1]) : 0, lines = argc > 3 ? atol(argv[2]) : 0;
 	double rate = argc > 4 ? atof(argv[4]) : 0;
-	char number[16], *line, *place;
+	char number[24], *line, *place;
 
 	if (size < 64 || lines < 1) {
 		fprintf(stderr, "usage: writer SIZE LINES REPORT [LINES_A_SECOND]; SIZE from 64\n");
