@@ -92,15 +92,15 @@ static struct known *learn(struct attribute *a, const struct request *request)
 		known->request.id_len = 0;
 	HASH_ADD(hh, a->requests, request.seq, sizeof(known->request.seq), known);
 	a->stats.requests++;
-	if (request->id_len < TEXT_ID_MIN || request->state != RT_REQUEST_OPEN)
+	if (known->request.id_len < TEXT_ID_MIN || request->state != RT_REQUEST_OPEN)
 		return known;
 	known->key.container = request->container;
 	memcpy(known->key.id, request->id, known->request.id_len);
 	HASH_FIND(hid, a->ids, &known->key, sizeof(known->key), other);
-	if (!other) { /* a retry with the same id: one entry answers for both */
-		HASH_ADD(hid, a->ids, key, sizeof(known->key), known);
-		known->in_text = true;
-	}
+	if (other) /* a retry with the same id, which the first request does not outlive */
+		text_remove(a, other);
+	HASH_ADD(hid, a->ids, key, sizeof(known->key), known);
+	known->in_text = true;
 	return known;
 }
 
