@@ -96,26 +96,47 @@ void relay__origin(struct relay *relay, const struct line *line)
 	relay->count++;
 }
 
-/* Two origins of one text and different requests that both wait: whose copy this is, is open. */
+/*
+ * Two origins of one text and different requests that both wait: whose copy this is, is open, and
+ * so it is for the copies of all that wait with it, in whatever order they come.
+ */
 static void take(struct relay *relay, struct same_text *same, struct origin *ret)
 {
+	uint64_t request = same->list->origin.request;
+	bool disagree = false;
 	struct waiting *waiting;
 
-	*ret = same->list->origin;
 	LL_FOREACH(same->list, waiting)
 	{
-		if (waiting->origin.request != ret->request)
-			ret->request = 0, ret->unit = RT_UNIT_NONE;
+		disagree |= waiting->origin.request != request;
 	}
+	for (waiting = same->list; disagree && waiting; waiting = waiting->next) {
+		waiting->origin.request = 0;
+		waiting->origin.unit = RT_UNIT_NONE;
+	}
+	*ret = same->list->origin;
 	pop(relay, same);
 }
 
-static struct same_text *find(struct relay *relay, uint64_t container, struct str text)
+static bool is_late(const struct same_text *same, uint64_t now_ns)
 {
-	struct relay_key key = { container, text_hash(text), text.len };
+	return same->list->origin.time_ns + RELAY_TIMEOUT_NS < now_ns;
+}
+
+/* Those that waited too long go first: a line of equal text is not their copy. */
+static struct same_text *find(struct relay *relay, const struct line *line, struct str text)
+{
+	struct relay_key key = { line->container, text_hash(text), text.len };
 	struct same_text *same;
 
 	HASH_FIND(hh, relay->texts, &key, sizeof(key), same);
+	while (same && is_late(same, line->time_ns)) {
+		bool is_last = !same->list->next;
+
+		pop(relay, same);
+		if (is_last)
+			same = NULL;
+	}
 	return same;
 }
 
@@ -124,7 +145,7 @@ int relay__match(struct relay *relay, const struct line *line, struct origin *re
 	struct str text = line->text;
 
 	for (int i = 0; relay->texts && i < PREFIX_TRIES; i++) {
-		struct same_text *same = text.len || !i ? find(relay, line->container, text) : NULL;
+		struct same_text *same = text.len || !i ? find(relay, line, text) : NULL;
 		const char *blank;
 
 		/* one process writes both: a pipe to itself is no relay */
