@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/unit.h"
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent/replica.h"
+
+static void assert_str(struct str s, const char *want)
+{
+	assert_int_equal(s.len, strlen(want));
+	assert_memory_equal(s.data, want, s.len);
+}
+
+/* Returns when the program runs, and so has its environment: it sent its first byte back. */
+static pid_t start(char *const env[], int *ret_stdin)
+{
+	int in[2], out[2];
+	char byte = 'x';
+	pid_t pid;
+
+	assert_int_equal(pipe(in) | pipe(out), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		close(in[0]);
+		close(in[1]);
+		close(out[0]);
+		close(out[1]);
+		execle("/bin/cat", "cat", NULL, env);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	assert_int_equal(write(in[1], &byte, 1), 1);
+	assert_int_equal(read(out[0], &byte, 1), 1);
+	close(out[0]);
+	*ret_stdin = in[1];
+	return pid;
+}
+
+static void stop(pid_t pid, int in)
+{
+	close(in);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_flags(void **state)
+{
+	const struct replica given = { .replica = STR("r"), .model_id = STR("m") };
+	struct replica_table *table = replica_table__new(&given);
+
+	assert_str(replica_table__get(table, 1)->model_id, "m");
+	assert_str(replica_table__get(table, 1)->replica, "r");
+	assert_int_equal(replica_table__get(table, 1)->environment.len, 0);
+	replica_table__free(table);
+	table = replica_table__new(NULL);
+	assert_int_equal(replica_table__get(table, 1)->model_id.len, 0);
+	replica_table__free(table);
+}
+
+static void test_environ(void **state)
+{
+	char *const env[] = { "BT_MODEL_ID=abc", "NOT_BT_MODEL_ID=no",
+			      "BT_MODEL_DEPLOYMENT_ID=", "BT_TRAINING_JOB_ID=t=1", NULL };
+	struct replica_table *table = replica_table__new(NULL);
+	int in;
+	pid_t pid = start(env, &in);
+
+	replica_table__process(table, 5, pid);
+	assert_str(replica_table__get(table, 5)->model_id, "abc");
+	assert_str(replica_table__get(table, 5)->training_job_id, "t=1");
+	assert_int_equal(replica_table__get(table, 5)->model_version_id.len, 0);
+	assert_int_equal(replica_table__get(table, 5)->container, 5);
+	assert_int_equal(replica_table__get(table, 6)->model_id.len, 0);
+	stop(pid, in);
+	replica_table__process(table, 5, pid); /* gone: what was known stands */
+	replica_table__tick(table, 1);
+	assert_str(replica_table__get(table, 5)->model_id, "abc");
+	replica_table__remove(table, 5);
+	assert_int_equal(replica_table__get(table, 5)->model_id.len, 0);
+	replica_table__free(table);
+}
+
+static void test_rank(void **state)
+{
+	char *const env[] = { "BT_MODEL_ID=environ", "BT_MODEL_DEPLOYMENT_ID=v1", NULL };
+	const struct replica given = { .model_id = STR("flag") };
+	const struct replica kube = { .model_id = STR("kube"), .replica = STR("pod") };
+	struct replica_table *table = replica_table__new(&given);
+	int in;
+	pid_t pid = start(env, &in);
+
+	replica_table__process(table, 5, pid);
+	assert_str(replica_table__get(table, 5)->model_id, "flag");
+	assert_str(replica_table__get(table, 5)->model_version_id, "v1");
+	assert_int_equal(replica_table__set(table, 5, &kube), 0);
+	assert_str(replica_table__get(table, 5)->model_id, "kube");
+	assert_str(replica_table__get(table, 5)->replica, "pod");
+	assert_str(replica_table__get(table, 5)->model_version_id, "v1");
+	stop(pid, in);
+	replica_table__free(table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_environ),
+		cmocka_unit_test(test_rank),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
