@@ -6,16 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "agent/child.h"
 #include "agent/command.h"
+#include "agent/discard.h"
 #include "agent/drain.h"
 #include "agent/log.h"
 
 #define FINAL_SEND_NS 10000000000ULL /* for what is left to send when the command has ended */
-#define DRAIN_BYTES (1 << 16)
 
 struct run {
 	struct loop *loop;
@@ -26,6 +25,7 @@ struct run {
 	struct console *console;
 	struct shipper *shipper; /* NULL: nothing is exported */
 	struct child child;
+	struct discard *outputs[2]; /* its stdout and stderr: the records come from the kernel */
 	unsigned open_pipes;
 	bool ended; /* the command; what it started may go on */
 	bool childless;
@@ -83,16 +83,10 @@ static void check_end(struct run *run)
 		loop__stop(run->loop);
 }
 
-/* What is in the pipes is thrown away: the records come from the kernel. */
-static void on_output(void *ctx, int fd, uint32_t events)
+static void on_output_end(void *ctx)
 {
-	static char discarded[DRAIN_BYTES];
 	struct run *run = ctx;
-	ssize_t n = read(fd, discarded, sizeof(discarded));
 
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		return;
-	loop__unwatch(run->loop, fd);
 	run->open_pipes--;
 	check_end(run);
 }
@@ -128,7 +122,8 @@ static int watch_child(struct run *run)
 	int err = 0;
 
 	for (int i = 0; i < 2 && !err; i++) {
-		err = loop__watch(run->loop, run->child.out[i], EPOLLIN, on_output, run);
+		run->outputs[i] =
+			discard__new(run->loop, run->child.out[i], on_output_end, run, &err);
 		run->open_pipes += !err;
 	}
 	sigemptyset(&signals);
@@ -236,6 +231,8 @@ static void finish(struct run *run)
 
 static void tear_down(struct run *run)
 {
+	for (int i = 0; i < 2; i++)
+		discard__free(run->outputs[i]);
 	child__close(&run->child);
 	drain__free(run->drain);
 	shipper__free(run->shipper);
