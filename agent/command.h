@@ -14,6 +14,7 @@
 #define STATE_DIR_DEFAULT "/var/lib/reqtap"
 
 int cmd_run(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

@@ -113,6 +113,7 @@ static void deliver(struct pipeline *p, struct record *record, const struct line
 	record->time_ns = stream_time(p, line);
 	record->observed_ns = record->time_ns > p->observed_ns ? record->time_ns : p->observed_ns;
 	record->replica = replica_table__get(p->replicas, line->container);
+	record->container = line->container;
 	record->stream = line->stream;
 	p->stats.records++;
 	p->config.sink(p->config.sink_ctx, record);

@@ -73,6 +73,7 @@ struct record {
 	struct str request_id;
 	enum evidence evidence;
 	const struct replica *replica; /* never NULL; unknown members have len 0 */
+	uint64_t container;            /* as its event named it; 0: the agent's own */
 	bool has_trace;
 	uint8_t trace_id[16];
 	uint8_t span_id[8];

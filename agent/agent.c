@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "agent/cgroup.h"
+#include "agent/command.h"
+#include "agent/container.h"
+#include "agent/drain.h"
+#include "agent/log.h"
+#include "agent/running.h"
+#include "agent/shipper.h"
+
+#define FINAL_SEND_NS 10000000000ULL /* a pod's grace period is 30 s, after which comes SIGKILL */
+
+struct agent {
+	const struct agent_config *config;
+	struct loop *loop;
+	struct loop_timer *tick;
+	struct probe *probe;
+	struct cgroup_tree tree;
+	struct container_table *containers;
+	struct replica_table *replicas;
+	struct pipeline *pipeline;
+	struct drain *drain;
+	struct shipper *shipper;
+	struct connection *connection;
+	uint64_t ignored_records; /* of cgroups that turned out to be no containers */
+};
+
+/* The kernel takes what it does not know yet for a container: records go out for true ones only. */
+static void on_record(void *ctx, const struct record *record)
+{
+	struct agent *agent = ctx;
+	uint64_t container = container_table__resolve(agent->containers, record->container);
+	struct record copy = *record;
+
+	if (!container) {
+		agent->ignored_records++;
+		return;
+	}
+	copy.container = container;
+	copy.replica = replica_table__get(agent->replicas, container);
+	shipper__record(agent->shipper, &copy);
+}
+
+static void on_event(void *ctx, const struct event *event)
+{
+	struct agent *agent = ctx;
+	uint64_t container;
+
+	if (event->kind == RT_EVENT_CGROUP)
+		container_table__cgroup(agent->containers, (const void *)event);
+	if (event->kind != RT_EVENT_EXEC)
+		return;
+	container = container_table__resolve(agent->containers, event->container);
+	if (container)
+		replica_table__process(agent->replicas, container,
+				       ((const struct event_process *)event)->tgid);
+}
+
+static void on_round(void *ctx, uint64_t position)
+{
+	struct agent *agent = ctx;
+
+	shipper__mark(agent->shipper, position);
+}
+
+static void on_durable(void *ctx, uint64_t position)
+{
+	struct agent *agent = ctx;
+
+	if (agent->drain)
+		drain__release(agent->drain, position);
+}
+
+static void on_say(void *ctx, const char *line)
+{
+	log_warn("%s", line);
+}
+
+static void on_destination(void *ctx, const struct destination *destination, const char *problem)
+{
+	struct agent *agent = ctx;
+
+	if (problem)
+		log_warn("%s", problem);
+	else if (!destination)
+		log_warn("no destination is set: nothing is exported; `reqtap connection set`");
+	if (shipper__set_destination(agent->shipper, destination))
+		log_error("out of memory: the destination is as before");
+}
+
+static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
+{
+	struct agent *agent = ctx;
+
+	return probe__request(agent->probe, seq, ret);
+}
+
+static void on_found(void *ctx, const struct container_info *info)
+{
+	struct agent *agent = ctx;
+	pid_t first = running__take_up(agent->probe, &agent->tree, info->id, info->path);
+
+	if (first)
+		replica_table__process(agent->replicas, info->id, first);
+	log_debug("container %s", info->path);
+}
+
+static void on_gone(void *ctx, uint64_t id)
+{
+	struct agent *agent = ctx;
+
+	replica_table__remove(agent->replicas, id);
+}
+
+static void on_tick(void *ctx, uint64_t now_ns)
+{
+	struct agent *agent = ctx;
+
+	loop_timer__set(agent->tick, container_table__tick(agent->containers, now_ns));
+}
+
+static void on_sent(void *ctx, uint64_t records_left)
+{
+	struct agent *agent = ctx;
+
+	if (records_left)
+		log_warn("%llu records are not sent yet", (unsigned long long)records_left);
+	loop__stop(agent->loop);
+}
+
+/* Everything captured goes out, or stays in the state directory for the next agent. */
+static void on_signal(void *ctx, int signal)
+{
+	struct agent *agent = ctx;
+
+	drain__now(agent->drain);
+	pipeline__flush(agent->pipeline);
+	on_round(agent, ring__position(probe__ring(agent->probe)));
+	shipper__drain(agent->shipper, loop__now(agent->loop) + FINAL_SEND_NS, on_sent, agent);
+}
+
+static int set_up_out(struct agent *agent)
+{
+	struct shipper_config shipper = {
+		.outbox = { .dir = agent->config->connection.state_dir },
+		.durable = on_durable,
+		.say = on_say,
+		.ctx = agent,
+	};
+
+	agent->shipper = shipper__new(agent->loop, &shipper);
+	if (!agent->shipper)
+		return -ENOMEM;
+	agent->connection =
+		connection__new(agent->loop, &agent->config->connection, on_destination, agent);
+	return agent->connection ? 0 : -ENOMEM;
+}
+
+static int set_up_stages(struct agent *agent)
+{
+	struct pipeline_config pipeline = agent->config->pipeline;
+	struct container_config containers = {
+		.probe = agent->probe,
+		.tree = &agent->tree,
+		.globs = agent->config->globs,
+		.found = on_found,
+		.gone = on_gone,
+		.ctx = agent,
+	};
+
+	pipeline.sink = on_record;
+	pipeline.sink_ctx = agent;
+	pipeline.request_lookup = request_lookup;
+	pipeline.request_lookup_ctx = agent;
+	agent->replicas = replica_table__new(&agent->config->given);
+	agent->containers = container_table__new(&containers);
+	if (!agent->replicas || !agent->containers)
+		return -ENOMEM;
+	agent->pipeline = pipeline__new(&pipeline, agent->replicas);
+	return agent->pipeline ? 0 : -ENOMEM;
+}
+
+static int set_up(struct agent *agent)
+{
+	struct drain_config drain = {
+		.probe = agent->probe, .round = on_round, .event = on_event, .ctx = agent
+	};
+	sigset_t signals;
+	int err;
+
+	agent->loop = loop__new();
+	if (!agent->loop)
+		return -ENOMEM;
+	agent->tick = loop_timer__new(agent->loop, on_tick, agent);
+	err = agent->tick ? set_up_out(agent) : -ENOMEM;
+	if (!err)
+		err = set_up_stages(agent);
+	/* before the ring is read: what ran before the attach has made no event */
+	if (!err)
+		err = container_table__scan(agent->containers);
+	if (err)
+		return err;
+	drain.pipeline = agent->pipeline;
+	agent->drain = drain__new(agent->loop, &drain, &err);
+	if (!agent->drain)
+		return err;
+	on_tick(agent, loop__now(agent->loop));
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	return loop__signals(agent->loop, &signals, on_signal, agent);
+}
+
+static void tear_down(struct agent *agent)
+{
+	drain__free(agent->drain);
+	connection__free(agent->connection);
+	shipper__free(agent->shipper);
+	pipeline__free(agent->pipeline);
+	container_table__free(agent->containers);
+	replica_table__free(agent->replicas);
+	probe__free(agent->probe);
+	cgroup_tree__close(&agent->tree);
+	loop_timer__free(agent->tick);
+	loop__free(agent->loop);
+}
+
+/* What must be there before anything begins; prints what is not. */
+static int find_ground(struct agent *agent)
+{
+	const char *what = NULL;
+	char *problem = NULL;
+	int err = cgroup_tree__open(&agent->tree, &what);
+
+	if (!err)
+		agent->probe = probe__new(&agent->config->probe, &err, &problem);
+	if (err)
+		log_error("%s", problem ? problem : what ? what : strerror(-err));
+	free(problem);
+	return err;
+}
+
+int agent__run(const struct agent_config *config)
+{
+	struct agent agent = { .config = config, .tree = { .fd = -1 } };
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (find_ground(&agent)) {
+		tear_down(&agent);
+		return EXIT_CANNOT;
+	}
+	err = set_up(&agent);
+	if (err)
+		log_error("cannot start: %s", strerror(-err));
+	else
+		log_info("capturing %u containers",
+			 container_table__stats(agent.containers)->count);
+	if (!err)
+		err = loop__run(agent.loop);
+	tear_down(&agent);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
