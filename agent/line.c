@@ -170,16 +170,19 @@ static void emit(struct line_assembler *a, struct line *line, struct str text, e
 	emit_one(a, line);
 }
 
-/* Longest prefix of at most `max` bytes that does not end inside a character. */
-static size_t cut_length(const char *text, size_t len, size_t max)
+/* What is kept of the first `max` bytes of a longer text: all but a character begun at their end.
+ */
+static uint32_t cut_length(const char *text, uint32_t max)
 {
-	size_t at = max;
+	for (uint32_t back = 1; back <= 3 && back <= max; back++) {
+		unsigned char c = text[max - back];
 
-	if (len <= max)
-		return len;
-	while (at > 0 && max - at < 4 && (text[at] & 0xc0) == 0x80)
-		at--;
-	return at;
+		if (c < 0x80)
+			break;
+		if (c >= 0xc0)
+			return utf8__sequence(text + max - back, back) ? max : max - back;
+	}
+	return max;
 }
 
 /* Lost just before this fragment, by what the stream's counters say. */
@@ -306,21 +309,9 @@ static int part_append(struct line_assembler *a, struct part *part, const char *
 	}
 	memcpy(part->data + part->len, data, take);
 	part->len += take;
-	if (take < len && !part->cut) {
-		uint32_t keep = part->len;
+	if (take < len) {
+		uint32_t keep = cut_length(part->data, part->len);
 
-		/* the cut must not fall inside a character */
-		for (uint32_t back = 1; back <= 3 && back <= part->len; back++) {
-			unsigned char c = part->data[part->len - back];
-
-			if (c < 0x80)
-				break;
-			if (c >= 0xc0) {
-				if (!utf8__sequence(part->data + part->len - back, back))
-					keep = part->len - back;
-				break;
-			}
-		}
 		part->cut = part->len - keep;
 		part->len = keep;
 	}
@@ -381,7 +372,7 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 			part->line.rest = line.rest;
 			part_end(a, part, LINE_END_NEWLINE);
 		} else {
-			size_t keep = cut_length(data, len, a->max);
+			uint32_t keep = len > a->max ? cut_length(data, a->max) : len;
 
 			line.cut_bytes = len - keep;
 			emit(a, &line, (struct str){ data, keep },
