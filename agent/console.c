@@ -52,7 +52,8 @@ static void put_escaped(FILE *out, struct str s)
 		else
 			fprintf(out, "\\u%04x", c);
 	}
-	fwrite_unlocked(s.data + from, 1, s.len - from, out);
+	if (from < s.len)
+		fwrite_unlocked(s.data + from, 1, s.len - from, out);
 }
 
 static void put_member(FILE *out, const char *name, struct str value)

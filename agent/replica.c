@@ -31,8 +31,8 @@ struct entry {
 	struct replica view; /* composed of the sources; points into them */
 	struct source kube, process, file;
 	bool environ_read;
-	pid_t tgid; /* whose root the environment file is read under */
-	struct timespec file_time;
+	pid_t tgid;            /* whose root the environment file is read under */
+	struct stat file_stat; /* of what was read: a promotion puts another in its place */
 	UT_hash_handle hh;
 };
 
@@ -149,21 +149,18 @@ static struct entry *entry_get(struct replica_table *table, uint64_t container, 
 }
 
 /* Reads a whole small file; bytes, or negative errno. */
-static ssize_t read_file(const char *path, char *buffer, size_t size, struct timespec *ret_time)
+static ssize_t read_file(const char *path, char *buffer, size_t size, struct stat *ret_stat)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	size_t len = 0;
-	struct stat st;
 	ssize_t n = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (ret_time && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+	if (ret_stat && (fstat(fd, ret_stat) || !S_ISREG(ret_stat->st_mode))) {
 		close(fd);
 		return -EINVAL;
 	}
-	if (ret_time)
-		*ret_time = st.st_mtim;
 	while (len < size && (n = read(fd, buffer + len, size - len)) > 0)
 		len += n;
 	close(fd);
@@ -229,16 +226,20 @@ static void parse_environment(struct entry *entry, const char *text, size_t len)
 static bool read_environment_file(struct entry *entry)
 {
 	char path[64 + sizeof(REPLICA_ENVIRONMENT_FILE)], text[FILE_BYTES];
-	struct timespec time = { 0 };
+	const struct stat *seen = &entry->file_stat;
+	struct stat st = { 0 };
 	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/%d/root%s", entry->tgid, REPLICA_ENVIRONMENT_FILE);
-	len = read_file(path, text, sizeof(text), &time);
+	len = read_file(path, text, sizeof(text), &st);
 	if (len < 0)
 		return false; /* the process is gone, or there is none: what was known stands */
-	if (time.tv_sec == entry->file_time.tv_sec && time.tv_nsec == entry->file_time.tv_nsec)
+	/* the clock of a file's time is coarse: two changes may have the same */
+	if (st.st_mtim.tv_sec == seen->st_mtim.tv_sec &&
+	    st.st_mtim.tv_nsec == seen->st_mtim.tv_nsec && st.st_ino == seen->st_ino &&
+	    st.st_size == seen->st_size)
 		return false;
-	entry->file_time = time;
+	entry->file_stat = st;
 	parse_environment(entry, text, len);
 	return true;
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/unit.h"
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "agent/replica.h"
@@ -103,12 +107,68 @@ static void test_rank(void **state)
 	replica_table__free(table);
 }
 
+static void put_file(const char *root, const char *text)
+{
+	char path[256], made[300];
+	int fd;
+
+	/* as a mounted ConfigMap changes: a new file takes the old one's name */
+	snprintf(path, sizeof(path), "%s%s", root, REPLICA_ENVIRONMENT_FILE);
+	snprintf(made, sizeof(made), "%s.new", path);
+	fd = open(made, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	assert_int_equal(rename(made, path), 0);
+}
+
+/* A promotion changes the file under a running process. */
+static void test_environment_file(void **state)
+{
+	char root[] = "/tmp/reqtap-test-XXXXXX", command[64];
+	struct replica_table *table = replica_table__new(NULL);
+	int ready[2];
+	pid_t pid;
+
+	if (getuid())
+		skip(); /* another root takes one */
+	assert_non_null(mkdtemp(root));
+	snprintf(command, sizeof(command), "mkdir -p %s/etc/b10_dynamic_config", root);
+	assert_int_equal(system(command), 0);
+	put_file(root, "{\"name\": \"staging\"}");
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		if (chroot(root) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(ready[0], command, 1), 1);
+	replica_table__process(table, 5, pid);
+	assert_str(replica_table__get(table, 5)->environment, "staging");
+	put_file(root, "{\"other\": 1, \"name\": \"production\"}");
+	replica_table__tick(table, 10000000000ULL);
+	assert_str(replica_table__get(table, 5)->environment, "production");
+	put_file(root, "");
+	replica_table__tick(table, 20000000000ULL);
+	assert_int_equal(replica_table__get(table, 5)->environment.len, 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(ready[0]);
+	close(ready[1]);
+	replica_table__free(table);
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_environ),
 		cmocka_unit_test(test_rank),
+		cmocka_unit_test(test_environment_file),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
