@@ -117,7 +117,9 @@ static void put_visible(FILE *out, struct str s)
 		/* U+0080 to U+009F are control characters too */
 		bool c1 = c == 0xc2 && i + 1 < s.len && (unsigned char)s.data[i + 1] < 0xa0;
 
-		if ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f || c1)
+		if (c1)
+			fprintf(out, "\\xc2\\x%02x", (unsigned char)s.data[++i]);
+		else if ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f)
 			fprintf(out, "\\x%02x", c);
 		else
 			putc_unlocked(c, out);
