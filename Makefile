@@ -65,7 +65,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live servers vmtest lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live servers vmtest chart lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -107,6 +107,10 @@ vmtest: $(OUTPUT)/reqtap $(LIVE) $(VM) ## live tests on other kernels under qemu
 bench: $(OUTPUT)/reqtap $(BENCH) ## measure the budgets; JSON and a plot under build/bench/
 	$(Q)tests/deps.sh build bench
 	$(Q)/usr/bin/python3 tests/bench/bench.py --output $(OUTPUT) --only '$(T)'
+
+chart: $(OUTPUT)/reqtap ## test the chart with the real helm and kubectl
+	$(Q)tests/deps.sh build chart
+	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) helm
 
 lint: ## style, shell, spelling, length of functions and map names
 	$(Q)tests/lint.sh

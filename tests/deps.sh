@@ -24,6 +24,8 @@ packages() {
 			python3-waitress python3-cheroot python3-zmq golang-go nodejs node-express \
 			libtomcat10-embed-java puma supervisor nginx-light
 		;;
+	# another distribution of Node brings npm without Debian's package
+	chart) echo python3-yaml "$(command -v npm >/dev/null || echo npm)" ;;
 	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
 	esac
