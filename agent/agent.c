@@ -177,7 +177,8 @@ static int set_up_stages(struct agent *agent)
 	pipeline.sink_ctx = agent;
 	pipeline.request_lookup = request_lookup;
 	pipeline.request_lookup_ctx = agent;
-	agent->replicas = replica_table__new(&agent->config->given);
+	agent->replicas =
+		replica_table__new(&(struct replica_config){ .given = &agent->config->given });
 	agent->containers = container_table__new(&containers);
 	if (!agent->replicas || !agent->containers)
 		return -ENOMEM;

@@ -310,6 +310,7 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 	uint64_t due;
 
 	read_clocks(p);
+	replica_table__now(p->replicas, now_ns);
 	due = line_assembler__tick(p->lines, now_ns);
 	due = earlier(due, traceback_joiner__tick(p->tracebacks, now_ns));
 	if (p->attribute_due <= now_ns)

@@ -19,91 +19,67 @@
 #define FILE_BYTES 4096
 #define RECHECK_NS 1000000000ULL
 
-enum member { REPLICA, MODEL, VERSION, ENVIRONMENT, CHAINLET, TRAINING, MEMBERS };
-
-/* One source's words. NULL: it does not say. */
-struct source {
-	char *text[MEMBERS];
-};
+#define ENVIRON_READS 16          /* programs that are asked; runc itself may be the first */
+#define FILE_CHECK_NS 50000000ULL /* of a container that writes, before its line goes out */
 
 struct entry {
 	uint64_t container;
 	struct replica view; /* composed of the sources; points into them */
-	struct source kube, process, file;
-	bool environ_read;
+	struct identity early, late, process, file;
+	unsigned environ_reads;
+	uint64_t file_checked_ns;
 	pid_t tgid;            /* whose root the environment file is read under */
 	struct stat file_stat; /* of what was read: a promotion puts another in its place */
 	UT_hash_handle hh;
 };
 
 struct replica_table {
-	struct source given;
+	struct replica_config config;
+	struct identity_map map;
+	struct identity given;
 	struct replica unknown;
 	struct entry *entries;
+	uint64_t now_ns;
 };
 
-static struct str *view_member(struct replica *view, enum member member)
-{
-	struct str *const members[MEMBERS] = { &view->replica,          &view->model_id,
-					       &view->model_version_id, &view->environment,
-					       &view->chainlet_id,      &view->training_job_id };
-
-	return members[member];
-}
-
-static void source_clear(struct source *source)
-{
-	for (int m = 0; m < MEMBERS; m++) {
-		free(source->text[m]);
-		source->text[m] = NULL;
-	}
-}
-
-static int source_set(struct source *source, enum member member, const char *text, size_t len)
-{
-	char *copy = len ? strndup(text, len) : NULL;
-
-	if (len && !copy)
-		return -ENOMEM;
-	free(source->text[member]);
-	source->text[member] = copy;
-	return 0;
-}
-
-static int source_from_replica(struct source *source, const struct replica *from)
-{
-	struct replica copy = *from;
-	int err = 0;
-
-	for (int m = 0; m < MEMBERS && !err; m++)
-		err = source_set(source, m, view_member(&copy, m)->data,
-				 view_member(&copy, m)->len);
-	return err;
-}
-
-/* First hit wins: Kubernetes, flags, the environment file (it follows promotions), environ. */
+/* First hit wins. The environment file follows promotions; what a process was started with not. */
 static void compose(const struct replica_table *table, struct entry *entry)
 {
-	const struct source *const sources[] = { &entry->kube, &table->given, &entry->file,
-						 &entry->process };
+	const struct identity *const sources[] = { &entry->early, &table->given, &entry->file,
+						   &entry->process, &entry->late };
 
-	for (int m = 0; m < MEMBERS; m++) {
+	for (int m = 0; m < IDENTITY_MEMBERS; m++) {
 		const char *text = NULL;
 
 		for (size_t s = 0; !text && s < sizeof(sources) / sizeof(sources[0]); s++)
 			text = sources[s]->text[m];
-		*view_member(&entry->view, m) = str_from(text);
+		*identity__member(&entry->view, m) = str_from(text);
 	}
 }
 
-struct replica_table *replica_table__new(const struct replica *given)
+static int set_given(struct replica_table *table, struct replica given)
+{
+	int err = 0;
+
+	for (int m = 0; m < IDENTITY_MEMBERS && !err; m++)
+		err = identity__set(&table->given, m, identity__member(&given, m)->data,
+				    identity__member(&given, m)->len);
+	return err;
+}
+
+struct replica_table *replica_table__new(const struct replica_config *config)
 {
 	struct replica_table *table = calloc(1, sizeof(*table));
 	struct entry flags = { 0 };
 
 	if (!table)
 		return NULL;
-	if (given && source_from_replica(&table->given, given))
+	if (config)
+		table->config = *config;
+	identity_map__init(&table->map);
+	if (table->config.map)
+		table->map = *table->config.map;
+	if (table->config.given && set_given(table, *table->config.given))
 		return replica_table__free(table);
 	compose(table, &flags);
 	table->unknown = flags.view;
@@ -113,9 +89,10 @@ struct replica_table *replica_table__new(const struct replica *given)
 static void entry_free(struct replica_table *table, struct entry *entry)
 {
 	HASH_DEL(table->entries, entry);
-	source_clear(&entry->kube);
-	source_clear(&entry->process);
-	source_clear(&entry->file);
+	identity__clear(&entry->early);
+	identity__clear(&entry->late);
+	identity__clear(&entry->process);
+	identity__clear(&entry->file);
 	free(entry);
 }
 
@@ -124,7 +101,7 @@ struct replica_table *replica_table__free(struct replica_table *table)
 	while (table && table->entries)
 		entry_free(table, table->entries);
 	if (table)
-		source_clear(&table->given);
+		identity__clear(&table->given);
 	free(table);
 	return NULL;
 }
@@ -167,30 +144,50 @@ static ssize_t read_file(const char *path, char *buffer, size_t size, struct sta
 	return n < 0 ? -errno : (ssize_t)len;
 }
 
-static void read_environ(struct entry *entry, pid_t tgid)
+/* "NAME=value" of the process's environment; the first rule of a member that hits wins. */
+static void take_variable(struct replica_table *table, struct entry *entry, const char *text,
+			  size_t len)
 {
-	static const struct {
-		const char *name;
-		enum member member;
-	} names[] = {
-		{ "BT_MODEL_ID=", MODEL },
-		{ "BT_MODEL_DEPLOYMENT_ID=", VERSION },
-		{ "BT_TRAINING_JOB_ID=", TRAINING },
-	};
+	for (int m = 0; m < IDENTITY_MEMBERS; m++)
+		for (unsigned i = 0; i < table->map.counts[m]; i++) {
+			const struct identity_rule *rule = &table->map.rules[m][i];
+			size_t head = strlen(rule->key);
+
+			if (rule->source == IDENTITY_ENV && len > head + 1 && text[head] == '=' &&
+			    !memcmp(text, rule->key, head) && !entry->process.text[m])
+				identity__set(&entry->process, m, text + head + 1, len - head - 1);
+		}
+}
+
+/* A container's host name is its pod's name, unless it shares the node's network. */
+static bool own_host_name(pid_t tgid)
+{
+	char path[64];
+	struct stat own, node;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/uts", tgid);
+	return !stat(path, &own) && !stat("/proc/1/ns/uts", &node) && own.st_ino != node.st_ino;
+}
+
+static void read_environ(struct replica_table *table, struct entry *entry, pid_t tgid)
+{
 	char path[64], *buffer = malloc(ENVIRON_BYTES);
 	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/%d/environ", tgid);
 	len = buffer ? read_file(path, buffer, ENVIRON_BYTES, NULL) : -ENOMEM;
-	entry->environ_read = len > 0;
+	entry->environ_reads++;
 	for (char *at = buffer; len > 0 && at < buffer + len;) {
 		size_t n = strnlen(at, buffer + len - at);
 
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-			size_t head = strlen(names[i].name);
+		take_variable(table, entry, at, n);
+		if (n > 9 && !memcmp(at, "HOSTNAME=", 9) && own_host_name(tgid)) {
+			struct str name = { at + 9, n - 9 }, suffix;
 
-			if (n > head && !memcmp(at, names[i].name, head))
-				source_set(&entry->process, names[i].member, at + head, n - head);
+			suffix = identity__replica_of_pod(name);
+			if (!entry->process.text[IDENTITY_REPLICA])
+				identity__set(&entry->process, IDENTITY_REPLICA, suffix.data,
+					      suffix.len);
 		}
 		at += n + 1;
 	}
@@ -204,7 +201,7 @@ static void parse_environment(struct entry *entry, const char *text, size_t len)
 	jsmn_parser parser;
 	int count;
 
-	source_set(&entry->file, ENVIRONMENT, NULL, 0);
+	identity__set(&entry->file, IDENTITY_ENVIRONMENT, NULL, 0);
 	jsmn_init(&parser);
 	count = jsmn_parse(&parser, text, len, tokens, 32);
 	if (count < 1 || tokens[0].type != JSMN_OBJECT)
@@ -215,8 +212,8 @@ static void parse_environment(struct entry *entry, const char *text, size_t len)
 
 		if (tokens[i].type == JSMN_STRING && tokens[i].size == 1 &&
 		    str_equal(key, STR("name")) && value->type == JSMN_STRING) {
-			source_set(&entry->file, ENVIRONMENT, text + value->start,
-				   value->end - value->start);
+			identity__set(&entry->file, IDENTITY_ENVIRONMENT, text + value->start,
+				      value->end - value->start);
 			return;
 		}
 	}
@@ -244,25 +241,49 @@ static bool read_environment_file(struct entry *entry)
 	return true;
 }
 
+/* Takes up the file's newest words, and tells of a promotion. */
+static void check_file(struct replica_table *table, struct entry *entry)
+{
+	char before[IDENTITY_TEXT_MAX + 1];
+	struct str was = entry->view.environment;
+
+	entry->file_checked_ns = table->now_ns;
+	if (!entry->tgid)
+		return;
+	memcpy(before, was.data ? was.data : "", was.len);
+	was.data = before;
+	if (!read_environment_file(entry))
+		return;
+	compose(table, entry);
+	if (table->config.promoted && !str_equal(was, entry->view.environment))
+		table->config.promoted(table->config.ctx, &entry->view, was);
+}
+
 void replica_table__process(struct replica_table *table, uint64_t container, pid_t tgid)
 {
 	struct entry *entry = entry_get(table, container, true);
+	bool any = false;
 
 	if (!entry)
 		return;
 	if (!entry->tgid || kill(entry->tgid, 0))
 		entry->tgid = tgid;
-	if (!entry->environ_read)
-		read_environ(entry, tgid);
+	for (int m = 0; m < IDENTITY_MEMBERS; m++)
+		any |= m != IDENTITY_REPLICA && entry->process.text[m];
+	if (!any && entry->environ_reads < ENVIRON_READS)
+		read_environ(table, entry, tgid);
 	read_environment_file(entry);
 	compose(table, entry);
 }
 
-int replica_table__set(struct replica_table *table, uint64_t container, const struct replica *from)
+int replica_table__set(struct replica_table *table, uint64_t container,
+		       const struct identity *early, const struct identity *late)
 {
 	struct entry *entry = entry_get(table, container, true);
-	int err = entry ? source_from_replica(&entry->kube, from) : -ENOMEM;
+	int err = entry ? identity__copy(&entry->early, early) : -ENOMEM;
 
+	if (!err)
+		err = identity__copy(&entry->late, late);
 	if (entry)
 		compose(table, entry);
 	return err;
@@ -272,7 +293,11 @@ const struct replica *replica_table__get(struct replica_table *table, uint64_t c
 {
 	struct entry *entry = entry_get(table, container, false);
 
-	return entry ? &entry->view : &table->unknown;
+	if (!entry)
+		return &table->unknown;
+	if (table->now_ns >= entry->file_checked_ns + FILE_CHECK_NS)
+		check_file(table, entry);
+	return &entry->view;
 }
 
 void replica_table__remove(struct replica_table *table, uint64_t container)
@@ -283,13 +308,17 @@ void replica_table__remove(struct replica_table *table, uint64_t container)
 		entry_free(table, entry);
 }
 
+void replica_table__now(struct replica_table *table, uint64_t now_ns)
+{
+	table->now_ns = now_ns;
+}
+
 uint64_t replica_table__tick(struct replica_table *table, uint64_t now_ns)
 {
 	struct entry *entry, *next;
 
-	HASH_ITER (hh, table->entries, entry, next) {
-		if (entry->tgid && read_environment_file(entry))
-			compose(table, entry);
-	}
+	table->now_ns = now_ns;
+	HASH_ITER (hh, table->entries, entry, next)
+		check_file(table, entry);
 	return now_ns + RECHECK_NS;
 }

@@ -162,7 +162,7 @@ static int set_up(struct run *run, const struct run_config *config)
 	pipeline.request_lookup = request_lookup;
 	pipeline.request_lookup_ctx = run;
 	run->loop = loop__new();
-	run->replicas = replica_table__new(&config->given);
+	run->replicas = replica_table__new(&(struct replica_config){ .given = &config->given });
 	run->console = console__new(stdout, config->output, colour);
 	if (!run->loop || !run->replicas || !run->console)
 		return -ENOMEM;

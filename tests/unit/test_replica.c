@@ -53,7 +53,8 @@ static void stop(pid_t pid, int in)
 static void test_flags(void **state)
 {
 	const struct replica given = { .replica = STR("r"), .model_id = STR("m") };
-	struct replica_table *table = replica_table__new(&given);
+	struct replica_table *table =
+		replica_table__new(&(struct replica_config){ .given = &given });
 
 	assert_str(replica_table__get(table, 1)->model_id, "m");
 	assert_str(replica_table__get(table, 1)->replica, "r");
@@ -91,18 +92,25 @@ static void test_rank(void **state)
 {
 	char *const env[] = { "BT_MODEL_ID=environ", "BT_MODEL_DEPLOYMENT_ID=v1", NULL };
 	const struct replica given = { .model_id = STR("flag") };
-	const struct replica kube = { .model_id = STR("kube"), .replica = STR("pod") };
-	struct replica_table *table = replica_table__new(&given);
+	const struct identity early = {
+		.text = { [IDENTITY_MODEL] = "kube", [IDENTITY_REPLICA] = "pod" }
+	};
+	const struct identity late = {
+		.text = { [IDENTITY_VERSION] = "revision", [IDENTITY_TRAINING] = "job" }
+	};
+	struct replica_table *table =
+		replica_table__new(&(struct replica_config){ .given = &given });
 	int in;
 	pid_t pid = start(env, &in);
 
 	replica_table__process(table, 5, pid);
 	assert_str(replica_table__get(table, 5)->model_id, "flag");
 	assert_str(replica_table__get(table, 5)->model_version_id, "v1");
-	assert_int_equal(replica_table__set(table, 5, &kube), 0);
+	assert_int_equal(replica_table__set(table, 5, &early, &late), 0);
 	assert_str(replica_table__get(table, 5)->model_id, "kube");
 	assert_str(replica_table__get(table, 5)->replica, "pod");
 	assert_str(replica_table__get(table, 5)->model_version_id, "v1");
+	assert_str(replica_table__get(table, 5)->training_job_id, "job");
 	stop(pid, in);
 	replica_table__free(table);
 }
@@ -122,11 +130,19 @@ static void put_file(const char *root, const char *text)
 	assert_int_equal(rename(made, path), 0);
 }
 
+static void on_promoted(void *ctx, const struct replica *now, struct str before)
+{
+	snprintf(ctx, 100, "%.*s to %.*s", (int)before.len, before.data, (int)now->environment.len,
+		 now->environment.data);
+}
+
 /* A promotion changes the file under a running process. */
 static void test_environment_file(void **state)
 {
 	char root[] = "/tmp/reqtap-test-XXXXXX", command[64];
-	struct replica_table *table = replica_table__new(NULL);
+	char promotion[100] = "";
+	const struct replica_config config = { .promoted = on_promoted, .ctx = promotion };
+	struct replica_table *table = replica_table__new(&config);
 	int ready[2];
 	pid_t pid;
 
@@ -148,8 +164,10 @@ static void test_environment_file(void **state)
 	replica_table__process(table, 5, pid);
 	assert_str(replica_table__get(table, 5)->environment, "staging");
 	put_file(root, "{\"other\": 1, \"name\": \"production\"}");
-	replica_table__tick(table, 10000000000ULL);
+	assert_string_equal(promotion, "");
+	replica_table__now(table, 10000000000ULL);
 	assert_str(replica_table__get(table, 5)->environment, "production");
+	assert_string_equal(promotion, "staging to production");
 	put_file(root, "");
 	replica_table__tick(table, 20000000000ULL);
 	assert_int_equal(replica_table__get(table, 5)->environment.len, 0);
