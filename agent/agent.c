@@ -61,19 +61,19 @@ static void on_event(void *ctx, const struct event *event)
 				       ((const struct event_process *)event)->tgid);
 }
 
-static void on_round(void *ctx, uint64_t position)
+static void on_round(void *ctx, uint64_t mark)
 {
 	struct agent *agent = ctx;
 
-	shipper__mark(agent->shipper, position);
+	shipper__mark(agent->shipper, mark);
 }
 
-static void on_durable(void *ctx, uint64_t position)
+static void on_durable(void *ctx, uint64_t mark)
 {
 	struct agent *agent = ctx;
 
 	if (agent->drain)
-		drain__release(agent->drain, position);
+		drain__release(agent->drain, mark);
 }
 
 static void on_say(void *ctx, const char *line)
@@ -137,10 +137,15 @@ static void on_sent(void *ctx, uint64_t records_left)
 static void on_signal(void *ctx, int signal)
 {
 	struct agent *agent = ctx;
+	const char *why_not;
 
-	drain__now(agent->drain);
-	pipeline__flush(agent->pipeline);
-	on_round(agent, ring__position(probe__ring(agent->probe)));
+	/* with pins the kernel goes on, and the next agent ends what is unfinished here */
+	if (probe__outlives(agent->probe, &why_not)) {
+		drain__now(agent->drain);
+		drain__stop(agent->drain);
+	} else {
+		drain__finish(agent->drain);
+	}
 	shipper__drain(agent->shipper, loop__now(agent->loop) + FINAL_SEND_NS, on_sent, agent);
 }
 

@@ -8,15 +8,54 @@
 #define SWEEP_NS 5000000000ULL
 #define SWEEP_AGE_NS 10000000000ULL /* ended so long ago: nobody writes for it any more */
 
+/* Rounds that may be out before the first is durable; more are joined into one. */
+#define CHECKPOINTS 256
+
+/* What a mark stands for: where ring space could be given back to, and what was sent. */
+struct checkpoint {
+	uint64_t mark;
+	uint64_t released;
+	uint64_t durable;
+};
+
 struct drain {
 	struct drain_config config;
 	struct loop *loop;
 	struct loop_timer *rest; /* until the next round */
 	struct loop_timer *tick; /* the pipeline's timeouts */
 	struct loop_timer *sweep;
+	uint64_t mark;
+	struct checkpoint checkpoints[CHECKPOINTS]; /* a queue */
+	unsigned first, count;
 };
 
-/* One bounded round; true when there was anything. */
+static struct checkpoint *checkpoint_at(struct drain *drain, unsigned index)
+{
+	return &drain->checkpoints[(drain->first + index) % CHECKPOINTS];
+}
+
+static void end_round(struct drain *drain)
+{
+	struct ring *ring = probe__ring(drain->config.probe);
+	uint64_t position = ring__position(ring), unsent,
+		 held = pipeline__held(drain->config.pipeline, &unsent);
+	struct checkpoint *last;
+
+	/* When the queue is full the last gives way: its mark then releases what one before does.
+	 */
+	if (drain->count < CHECKPOINTS)
+		drain->count++;
+	last = checkpoint_at(drain, drain->count - 1);
+	last->mark = ++drain->mark;
+	last->durable = position < unsent ? position : unsent;
+	last->released = position < held ? position : held;
+	/* One thread in the middle of its line must not fill the ring for all others. */
+	if (position - last->released > ring__size(ring) / 4)
+		last->released = last->durable;
+	drain->config.round(drain->config.ctx, drain->mark);
+}
+
+/* Reads so many records at most; true when there was anything. */
 static bool read_round(struct drain *drain, unsigned records)
 {
 	struct ring *ring = probe__ring(drain->config.probe);
@@ -26,12 +65,12 @@ static bool read_round(struct drain *drain, unsigned records)
 
 	while (records-- && (event = ring__read(ring, &len))) {
 		any = true;
+		pipeline__at(drain->config.pipeline, ring__record(ring),
+			     probe__was_durable(drain->config.probe, ring__position(ring)));
 		pipeline__event(drain->config.pipeline, event, len);
 		if (drain->config.event && len >= sizeof(*event))
 			drain->config.event(drain->config.ctx, event);
 	}
-	if (any)
-		drain->config.round(drain->config.ctx, ring__position(ring));
 	return any;
 }
 
@@ -41,6 +80,7 @@ static void on_rest(void *ctx, uint64_t now_ns)
 	bool any = read_round(drain, DRAIN_ROUND_RECORDS);
 
 	loop_timer__set(drain->tick, pipeline__tick(drain->config.pipeline, now_ns));
+	end_round(drain);
 	if (any || !probe__arm(drain->config.probe))
 		loop_timer__set(drain->rest, now_ns + DRAIN_REST_NS);
 }
@@ -59,8 +99,7 @@ static void on_tick(void *ctx, uint64_t now_ns)
 	struct drain *drain = ctx;
 
 	loop_timer__set(drain->tick, pipeline__tick(drain->config.pipeline, now_ns));
-	/* what waited has become records, which belong to a position too */
-	drain->config.round(drain->config.ctx, ring__position(probe__ring(drain->config.probe)));
+	end_round(drain); /* what waited has become records */
 }
 
 static void on_sweep(void *ctx, uint64_t now_ns)
@@ -109,9 +148,33 @@ void drain__now(struct drain *drain)
 {
 	/* records are at least a head long: this is more than a ring holds */
 	read_round(drain, ring__size(probe__ring(drain->config.probe)) / sizeof(struct event));
+	end_round(drain);
 }
 
-void drain__release(struct drain *drain, uint64_t position)
+void drain__stop(struct drain *drain)
 {
-	ring__release(probe__ring(drain->config.probe), position);
+	loop__unwatch(drain->loop, probe__wake_fd(drain->config.probe));
+	loop_timer__set(drain->rest, UINT64_MAX);
+	loop_timer__set(drain->tick, UINT64_MAX);
+	loop_timer__set(drain->sweep, UINT64_MAX);
+}
+
+void drain__finish(struct drain *drain)
+{
+	drain__now(drain);
+	pipeline__flush(drain->config.pipeline);
+	end_round(drain);
+}
+
+void drain__release(struct drain *drain, uint64_t mark)
+{
+	struct checkpoint *done = NULL;
+
+	while (drain->count && checkpoint_at(drain, 0)->mark <= mark) {
+		done = checkpoint_at(drain, 0);
+		drain->first = (drain->first + 1) % CHECKPOINTS;
+		drain->count--;
+	}
+	if (done)
+		probe__release(drain->config.probe, done->released, done->durable);
 }

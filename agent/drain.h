@@ -18,9 +18,12 @@
 struct drain_config {
 	struct probe *probe;
 	struct pipeline *pipeline;
-	/* After each round: all before `position` went through the pipeline. Who is told releases
-	 * the ring with drain__release() when the records are durable. */
-	void (*round)(void *ctx, uint64_t position);
+	/*
+	 * After each round: what was read up to `mark` went through the pipeline. Marks increase by
+	 * rounds and are no positions. Who is told calls drain__release() when the records are
+	 * durable.
+	 */
+	void (*round)(void *ctx, uint64_t mark);
 	/* Each record, besides the pipeline's own use of it; may be NULL. */
 	void (*event)(void *ctx, const struct event *event);
 	void *ctx;
@@ -35,6 +38,16 @@ struct drain *drain__free(struct drain *drain);
 /* Reads all that waits now, at most one ring full. */
 void drain__now(struct drain *drain);
 
-void drain__release(struct drain *drain, uint64_t position);
+/* And makes lines of all that is unfinished: nothing more will come. */
+void drain__finish(struct drain *drain);
+
+/* Reads no more: what comes waits in the ring for the next agent. */
+void drain__stop(struct drain *drain);
+
+/*
+ * All records that were out at `mark` are durable. Ring space is given back up to where a line
+ * begins that was unfinished then: the next agent, should this one be killed, reads it from there.
+ */
+void drain__release(struct drain *drain, uint64_t mark);
 
 #endif

@@ -50,6 +50,7 @@ struct line_assembler {
 	void *ctx;
 	struct part *parts;
 	uint32_t capacity; /* of all parts */
+	uint32_t open_count;
 	struct stream_seen *streams;
 	struct stream_seen *last_stream;
 	char *mended; /* for lines that are not valid UTF-8 */
@@ -213,7 +214,8 @@ static void note_losses(struct line_assembler *a, const struct event_fragment *f
 	seen->lost_bytes = f->lost_bytes;
 }
 
-static void line_begin(struct line_assembler *a, const struct event_fragment *f, struct line *line)
+static void line_begin(struct line_assembler *a, const struct event_fragment *f, uint64_t position,
+		       struct line *line)
 {
 	*line = (struct line){
 		.container = f->head.container,
@@ -221,6 +223,7 @@ static void line_begin(struct line_assembler *a, const struct event_fragment *f,
 		.device = f->device,
 		.time_ns = f->head.time_ns,
 		.first_write_ns = f->head.time_ns,
+		.position = position,
 		.request = f->request,
 		.unit = f->unit,
 		.stream = f->stream,
@@ -247,6 +250,7 @@ static void part_end(struct line_assembler *a, struct part *part, enum line_end 
 	struct line line = part->line;
 
 	part->open = false;
+	a->open_count--;
 	line.cut_bytes = part->cut;
 	if (part->disagrees)
 		line.request = 0, line.unit = RT_UNIT_NONE;
@@ -333,6 +337,7 @@ static int part_take(struct line_assembler *a, struct part **ppart, const struct
 	}
 	if (!part->open) {
 		part->open = true;
+		a->open_count++;
 		part->line = *line;
 		line->lost_writes = line->lost_bytes = 0;
 	} else if (part->line.request != f->request) {
@@ -353,14 +358,15 @@ static void check_gap(struct line_assembler *a, struct part *part, const struct 
 		part_end(a, part, LINE_END_GAP);
 }
 
-int line_assembler__fragment(struct line_assembler *a, const struct event_fragment *f)
+int line_assembler__fragment(struct line_assembler *a, const struct event_fragment *f,
+			     uint64_t position)
 {
 	struct part *part = part_find(a, f);
 	const char *data = f->data, *end = f->data + f->len, *newline;
 	struct line line;
 	int err = 0;
 
-	line_begin(a, f, &line);
+	line_begin(a, f, position, &line);
 	if (part)
 		check_gap(a, part, f);
 	while (data < end && (newline = memchr(data, '\n', end - data))) {
@@ -420,6 +426,16 @@ uint64_t line_assembler__tick(struct line_assembler *a, uint64_t now_ns)
 			again = due;
 	}
 	return again;
+}
+
+uint64_t line_assembler__held(const struct line_assembler *a)
+{
+	uint64_t held = UINT64_MAX;
+
+	for (const struct part *part = a->open_count ? a->parts : NULL; part; part = part->hh.next)
+		if (part->open && part->line.position < held)
+			held = part->line.position;
+	return held;
 }
 
 void line_assembler__flush(struct line_assembler *a)

@@ -35,6 +35,7 @@ struct line {
 	uint64_t inode;
 	uint64_t time_ns;        /* CLOCK_BOOTTIME of the write that ended it */
 	uint64_t first_write_ns; /* of the write that began it: equal times are one write */
+	uint64_t position;       /* in the ring, of the fragment that began it */
 	uint64_t request;        /* owner; 0: none, or its fragments disagree */
 	uint32_t device;
 	uint32_t tgid;
@@ -69,9 +70,13 @@ struct line_assembler;
 struct line_assembler *line_assembler__new(uint32_t max_bytes, line_fn fn, void *ctx);
 struct line_assembler *line_assembler__free(struct line_assembler *assembler);
 
-/* `fragment` is read in place and not kept. 0 or -ENOMEM (the fragment's bytes are counted). */
+/* `fragment` is read in place and not kept; `position`: where it begins in the ring. 0 or -ENOMEM
+ * (the fragment's bytes are counted). */
 int line_assembler__fragment(struct line_assembler *assembler,
-			     const struct event_fragment *fragment);
+			     const struct event_fragment *fragment, uint64_t position);
+
+/* The lowest position of an unfinished line, UINT64_MAX: there is none. */
+uint64_t line_assembler__held(const struct line_assembler *assembler);
 
 /* The thread ended: its unfinished lines are lines. `whole_process`: all threads of tgid. */
 void line_assembler__exit(struct line_assembler *assembler, uint32_t tgid, uint32_t tid,

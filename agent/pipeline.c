@@ -13,6 +13,8 @@
 #include "agent/traceback.h"
 
 #define STREAMS_MAX 8192
+/* Origin lines are needed for so long by the next agent: a relay copies within milliseconds. */
+#define ORIGIN_HELD_NS 1000000000ULL
 
 /* The newest record time of a stream: times of one stream are distinct and increase. */
 struct stream_time {
@@ -37,6 +39,11 @@ struct pipeline {
 	uint64_t boot_to_unix_ns;
 	uint64_t observed_ns;
 	uint64_t attribute_due, replica_due;
+	uint64_t position;    /* of the event at hand */
+	bool was_durable;     /* likewise */
+	uint64_t origins[2];  /* the first origin line's position, of this half of ORIGIN_HELD_NS
+				 and of the one before; UINT64_MAX: none */
+	uint64_t origins_due; /* when the halves move on */
 	struct pipeline_stats stats;
 };
 
@@ -112,6 +119,8 @@ static void deliver(struct pipeline *p, struct record *record, const struct line
 {
 	record->time_ns = stream_time(p, line);
 	record->observed_ns = record->time_ns > p->observed_ns ? record->time_ns : p->observed_ns;
+	if (p->was_durable)
+		return;
 	record->replica = replica_table__get(p->replicas, line->container);
 	record->container = line->container;
 	record->stream = line->stream;
@@ -190,6 +199,8 @@ static void on_line(void *ctx, const struct line *line)
 
 	if (line->origin) {
 		relay__origin(p->relay, line);
+		if (line->position < p->origins[0])
+			p->origins[0] = line->position;
 		return;
 	}
 	if (line->lost_writes)
@@ -222,6 +233,7 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 	p->relay = relay__new();
 	if (!p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
 		return pipeline__free(p);
+	p->origins[0] = p->origins[1] = UINT64_MAX;
 	read_clocks(p);
 	return p;
 }
@@ -262,7 +274,7 @@ static int dispatch(struct pipeline *p, const struct event *event, size_t len)
 	case RT_EVENT_FRAGMENT:
 		if (len < sizeof(*fragment) || fragment->len > len - sizeof(*fragment))
 			return -EPROTO;
-		return line_assembler__fragment(p->lines, fragment);
+		return line_assembler__fragment(p->lines, fragment, p->position);
 	case RT_EVENT_REQUEST:
 		if (len < sizeof(struct event_request))
 			return -EPROTO;
@@ -300,15 +312,40 @@ int pipeline__event(struct pipeline *p, const struct event *event, size_t len)
 	return err;
 }
 
+void pipeline__at(struct pipeline *p, uint64_t position, bool was_durable)
+{
+	p->position = position;
+	p->was_durable = was_durable;
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+uint64_t pipeline__held(const struct pipeline *p, uint64_t *ret_unsent)
+{
+	*ret_unsent = traceback_joiner__held(p->tracebacks);
+	return earlier(earlier(*ret_unsent, line_assembler__held(p->lines)),
+		       earlier(p->origins[0], p->origins[1]));
+}
+
+/* Returns when the held origins are to be looked at again. */
+static uint64_t let_go_of_origins(struct pipeline *p, uint64_t now_ns)
+{
+	if (now_ns >= p->origins_due) {
+		p->origins[1] = p->origins[0];
+		p->origins[0] = UINT64_MAX;
+		p->origins_due = now_ns + ORIGIN_HELD_NS / 2;
+	}
+	return earlier(p->origins[0], p->origins[1]) == UINT64_MAX ? UINT64_MAX : p->origins_due;
 }
 
 uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 {
 	uint64_t due;
 
+	p->was_durable = false; /* what ends by its time was not complete then */
 	read_clocks(p);
 	replica_table__now(p->replicas, now_ns);
 	due = line_assembler__tick(p->lines, now_ns);
@@ -317,11 +354,14 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 		p->attribute_due = attribute__tick(p->attribute, now_ns);
 	if (p->replica_due <= now_ns)
 		p->replica_due = replica_table__tick(p->replicas, now_ns);
+	due = earlier(due, let_go_of_origins(p, now_ns));
 	return earlier(due, earlier(p->attribute_due, p->replica_due));
 }
 
 void pipeline__flush(struct pipeline *p)
 {
+	p->was_durable = false;
+	p->origins[0] = p->origins[1] = UINT64_MAX;
 	line_assembler__flush(p->lines);
 	traceback_joiner__exit(p->tracebacks, 0);
 }

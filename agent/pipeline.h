@@ -29,8 +29,21 @@ struct pipeline *pipeline__new(const struct pipeline_config *config,
 			       struct replica_table *replicas);
 struct pipeline *pipeline__free(struct pipeline *pipeline);
 
+/*
+ * The next record begins at `position` of the ring. `was_durable`: an agent before this one sent
+ * the lines that it ends; it is read for what it tells of requests and of lines that go on.
+ */
+void pipeline__at(struct pipeline *pipeline, uint64_t position, bool was_durable);
+
 /* One ring record of `len` bytes. -EPROTO: not a record of this contract, counted. */
 int pipeline__event(struct pipeline *pipeline, const struct event *event, size_t len);
+
+/*
+ * The lowest position that is still needed, were this agent to die now: where an unfinished line
+ * begins, or an origin line that may yet be copied. *ret_unsent: the lowest of a line that is
+ * complete and has not gone to the sink. UINT64_MAX: nothing waits.
+ */
+uint64_t pipeline__held(const struct pipeline *pipeline, uint64_t *ret_unsent);
 
 /* Timeouts of all stages; returns when to call again. */
 uint64_t pipeline__tick(struct pipeline *pipeline, uint64_t now_ns);

@@ -3,19 +3,23 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "agent/pin.h"
 #include "agent/plan.h"
+#include "agent/requests.h"
 #include "bpf/http.h"
 #include "reqtap.skel.h"
+
+#define OVERLAP_NS 5000000ULL
 
 struct probe {
 	struct reqtap *skel;
@@ -25,6 +29,12 @@ struct probe {
 	int wake_fd;
 	enum probe_plan plan;
 	char reason[160]; /* why it is this plan */
+	char *pin_dir;
+	int pin_lock;
+	int pin_err; /* why the attachments are not pinned */
+	enum probe_origin origin;
+	struct pin_old old;
+	uint64_t durable; /* of the ring itself, when we started */
 };
 
 static int problem(char **ret_problem, int err, const char *what)
@@ -49,7 +59,6 @@ static void configure(struct reqtap *skel, const struct probe_config *config)
 	struct bpf_program *program;
 
 	skel->rodata->rt_by_cgroup = config->by_cgroup;
-	skel->rodata->rt_self_tgid = getpid();
 	skel->rodata->rt_grace_ns = config->lineage_grace_ns;
 	skel->rodata->rt_budget = config->budget_bytes;
 	for (int i = 0; i < RT_HEADERS_MAX && config->headers && config->headers[i]; i++)
@@ -88,7 +97,92 @@ static int map_control(struct probe *probe)
 		return -errno;
 	probe->control = mapped;
 	probe->control->contract = RT_CONTRACT;
+	probe->control->ring_contract = RT_RING_CONTRACT;
+	probe->control->agent_tgid = getpid();
+	probe->durable = probe->control->durable;
 	return 0;
+}
+
+/* The object, set up; with what is pinned for its maps, if that is of this contract. */
+static int open_object(struct probe *probe, const struct probe_config *config)
+{
+	int err = 0;
+
+	probe->skel = reqtap__open();
+	if (!probe->skel)
+		return -errno;
+	configure(probe->skel, config);
+	if (!probe->pin_dir || probe->origin == PROBE_REPLACED)
+		return 0;
+	err = pin__reuse(probe->skel->obj, probe->pin_dir);
+	if (!err)
+		probe->origin = PROBE_TAKEN_OVER;
+	if (err != -ESTALE)
+		return err == -ENOENT ? 0 : err;
+	/* some maps may have been given theirs already */
+	probe->origin = PROBE_REPLACED;
+	reqtap__destroy(probe->skel);
+	return open_object(probe, config);
+}
+
+/* Where the maps go that are not taken over; those of a plan that could not be had go first. */
+static int pin_maps(struct probe *probe)
+{
+	char dir[PIN_PATH_MAX];
+
+	if (!probe->pin_dir || probe->origin == PROBE_TAKEN_OVER)
+		return 0;
+	snprintf(dir, sizeof(dir), "%s%s", probe->pin_dir,
+		 probe->origin == PROBE_REPLACED ? ".new" : "");
+	if (probe->origin == PROBE_REPLACED) {
+		pin__remove(dir);
+		if (mkdir(dir, 0700))
+			return -errno;
+	}
+	return pin__maps(probe->skel->obj, dir);
+}
+
+/*
+ * The programs are attached: from now on they outlive us, and what was attached before goes. Of
+ * maps that are replaced, both rings hold the writes of a moment: from_ns is before both, by more
+ * than a program runs, so that none is in neither.
+ */
+static int pin_links(struct probe *probe)
+{
+	char dir[PIN_PATH_MAX];
+	struct timespec now;
+	int err;
+
+	if (!probe->pin_dir)
+		return 0;
+	snprintf(dir, sizeof(dir), "%s%s", probe->pin_dir,
+		 probe->origin == PROBE_REPLACED ? ".new" : "");
+	probe->pin_err = pin__links(&probe->links, dir);
+	if (probe->pin_err && probe->pin_err != -EOPNOTSUPP)
+		return probe->pin_err;
+	if (probe->origin != PROBE_REPLACED)
+		return 0;
+	err = pin__lock(dir);
+	if (err < 0)
+		return err;
+	close(probe->pin_lock);
+	probe->pin_lock = err;
+	pin__forget_old(probe->pin_dir);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	probe->control->from_ns = now.tv_sec * 1000000000ULL + now.tv_nsec - OVERLAP_NS;
+	return pin__replace(probe->pin_dir);
+}
+
+/* What a replaced ring still holds is read before our own. */
+static int read_old(struct probe *probe)
+{
+	int err = probe->pin_dir ? pin__old(probe->pin_dir, &probe->old) : 0;
+
+	if (!err && probe->old.ring)
+		ring__follow(probe->ring, probe->old.ring, probe->control->from_ns);
+	if (!err && probe->old.unread)
+		pin__forget_old(probe->pin_dir);
+	return err;
 }
 
 static int silent(enum libbpf_print_level level, const char *format, va_list args)
@@ -119,10 +213,9 @@ static int start(struct probe *probe, const struct probe_config *config, enum pr
 
 	probe->plan = plan;
 	*ret_what = "cannot open the BPF object";
-	probe->skel = reqtap__open();
-	if (!probe->skel)
-		return -errno;
-	configure(probe->skel, config);
+	err = open_object(probe, config);
+	if (err)
+		return err;
 	*ret_what = "the kernel lacks a function that the fentry plan hooks";
 	err = plan__choose(probe->skel->obj, plan);
 	if (err)
@@ -130,6 +223,10 @@ static int start(struct probe *probe, const struct probe_config *config, enum pr
 	*ret_what = plan == PROBE_PLAN_FENTRY ? "the kernel refuses BPF trampolines"
 					      : "the kernel refuses reqtap's BPF programs";
 	err = reqtap__load(probe->skel);
+	if (err)
+		return err;
+	*ret_what = "cannot pin the maps";
+	err = pin_maps(probe);
 	if (err)
 		return err;
 	*ret_what = plan == PROBE_PLAN_FENTRY ? "cannot attach to the kernel's functions"
@@ -162,6 +259,22 @@ static int start_best(struct probe *probe, const struct probe_config *config, co
 	return start(probe, config, PROBE_PLAN_SYSCALL, ret_what);
 }
 
+static int open_pins(struct probe *probe, const struct probe_config *config, const char **ret_what)
+{
+	if (!config->pin_dir)
+		return 0;
+	*ret_what = "cannot pin under --pin-dir";
+	probe->pin_dir = strdup(config->pin_dir);
+	if (!probe->pin_dir)
+		return -ENOMEM;
+	probe->pin_lock = pin__open(probe->pin_dir);
+	if (probe->pin_lock == -EBUSY)
+		*ret_what = "another agent has this --pin-dir";
+	if (probe->pin_lock == -ENOTSUP)
+		*ret_what = "--pin-dir is on no BPF file system; " PIN_DIR " would be right";
+	return probe->pin_lock < 0 ? probe->pin_lock : 0;
+}
+
 struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem)
 {
 	struct probe *probe = calloc(1, sizeof(*probe));
@@ -174,8 +287,18 @@ struct probe *probe__new(const struct probe_config *config, int *ret_err, char *
 	if (!config->verbose)
 		libbpf_set_print(silent);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	probe->wake_fd = -1;
-	*ret_err = start_best(probe, config, &what);
+	probe->wake_fd = probe->pin_lock = probe->old.requests = -1;
+	*ret_err = open_pins(probe, config, &what);
+	if (!*ret_err)
+		*ret_err = start_best(probe, config, &what);
+	if (!*ret_err) {
+		what = "cannot pin the attachments";
+		*ret_err = pin_links(probe);
+	}
+	if (!*ret_err) {
+		what = "cannot read the replaced ring";
+		*ret_err = read_old(probe);
+	}
 	if (!*ret_err)
 		return probe;
 	problem(ret_problem, *ret_err, what);
@@ -187,8 +310,72 @@ struct probe *probe__free(struct probe *probe)
 	if (!probe)
 		return NULL;
 	stop(probe);
+	if (probe->old.requests >= 0)
+		close(probe->old.requests);
+	if (probe->pin_lock >= 0)
+		close(probe->pin_lock);
+	free(probe->pin_dir);
 	free(probe);
 	return NULL;
+}
+
+enum probe_origin probe__origin(const struct probe *probe)
+{
+	return probe->origin;
+}
+
+uint64_t probe__unread(const struct probe *probe)
+{
+	return probe->old.unread;
+}
+
+bool probe__outlives(const struct probe *probe, const char **ret_reason)
+{
+	*ret_reason = !probe->pin_dir ? "nothing is pinned"
+		      : probe->pin_err
+			      ? "kernels before 5.15 detach tracepoints when their process ends"
+			      : NULL;
+	return !*ret_reason;
+}
+
+int probe__unpin(const char *pin_dir)
+{
+	int fd = pin__open(pin_dir), err;
+
+	if (fd < 0)
+		return fd;
+	pin__forget_old(pin_dir);
+	err = pin__remove(pin_dir);
+	close(fd);
+	return err;
+}
+
+/* The replaced maps are needed until all that waited in their ring is durable. */
+static void forget_old(struct probe *probe)
+{
+	if (probe->old.requests >= 0)
+		close(probe->old.requests);
+	probe->old = (struct pin_old){ .requests = -1 };
+	pin__forget_old(probe->pin_dir);
+}
+
+void probe__release(struct probe *probe, uint64_t released, uint64_t durable)
+{
+	uint64_t base = ring__base(probe->ring);
+
+	if (durable > base && durable - base > probe->control->durable)
+		__atomic_store_n(&probe->control->durable, durable - base, __ATOMIC_RELEASE);
+	ring__release(probe->ring, released);
+	if (probe->old.ring && released >= base)
+		forget_old(probe);
+}
+
+bool probe__was_durable(const struct probe *probe, uint64_t position)
+{
+	uint64_t base = ring__base(probe->ring);
+
+	return position <= base ? position <= probe->old.durable
+				: position - base <= probe->durable;
 }
 
 const char *probe__plan_reason(const struct probe *probe)
@@ -270,77 +457,25 @@ int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port)
 
 int probe__request(struct probe *probe, uint64_t seq, struct request *ret_request)
 {
-	return bpf_map__lookup_elem(probe->skel->maps.rt_request, &seq, sizeof(seq), ret_request,
-				    sizeof(*ret_request), 0);
+	int err = bpf_map__lookup_elem(probe->skel->maps.rt_request, &seq, sizeof(seq), ret_request,
+				       sizeof(*ret_request), 0);
+
+	if (err == -ENOENT && probe->old.requests >= 0 &&
+	    !bpf_map_lookup_elem(probe->old.requests, &seq, ret_request))
+		return 0;
+	return err;
 }
 
 int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct request *request),
 		    void *ctx)
 {
-	int fd = bpf_map__fd(probe->skel->maps.rt_request);
-	uint64_t key, *previous = NULL;
-	struct request request;
-
-	/* bounded: a map that changes under the walk may begin anew */
-	for (unsigned i = 0; i < 65536 && !bpf_map_get_next_key(fd, previous, &key);
-	     i++, previous = &key)
-		if (!bpf_map_lookup_elem(fd, &key, &request))
-			fn(ctx, &request);
-	return 0;
-}
-
-/* Calls fn for each key of a map; fn may delete it. */
-static void each_key(const struct bpf_map *map, void *key, void *next,
-		     void (*fn)(struct probe *probe, const void *key, uint64_t before_ns),
-		     struct probe *probe, uint64_t before_ns)
-{
-	int fd = bpf_map__fd(map);
-	size_t size = bpf_map__key_size(map);
-	bool more = !bpf_map_get_next_key(fd, NULL, key);
-
-	for (unsigned i = 0; more && i < bpf_map__max_entries(map); i++) {
-		more = !bpf_map_get_next_key(fd, key, next);
-		fn(probe, key, before_ns);
-		memcpy(key, next, size);
-	}
-}
-
-static void sweep_request(struct probe *probe, const void *key, uint64_t before_ns)
-{
-	int fd = bpf_map__fd(probe->skel->maps.rt_request);
-	struct request request;
-
-	if (bpf_map_lookup_elem(fd, key, &request))
-		return;
-	/* a request whose process died without closing its connection is never answered */
-	if (request.state == RT_REQUEST_OPEN && request.begin_ns < before_ns &&
-	    kill(request.tgid, 0) && errno == ESRCH)
-		bpf_map_delete_elem(fd, key);
-	else if (request.state != RT_REQUEST_OPEN && request.end_ns < before_ns)
-		bpf_map_delete_elem(fd, key);
-}
-
-static void sweep_owner(struct probe *probe, const void *key, uint64_t before_ns)
-{
-	int fd = bpf_map__fd(probe->skel->maps.rt_owner);
-	struct request request;
-	struct owner owner;
-
-	/* an owner newer than the walk points to a request that is newer too, and is found */
-	if (!bpf_map_lookup_elem(fd, key, &owner) &&
-	    bpf_map_lookup_elem(bpf_map__fd(probe->skel->maps.rt_request), &owner.request,
-				&request))
-		bpf_map_delete_elem(fd, key);
+	return requests__each(bpf_map__fd(probe->skel->maps.rt_request), fn, ctx);
 }
 
 int probe__sweep(struct probe *probe, uint64_t before_ns)
 {
-	struct unit unit, next_unit;
-	uint64_t seq, next_seq;
-
-	each_key(probe->skel->maps.rt_request, &seq, &next_seq, sweep_request, probe, before_ns);
-	each_key(probe->skel->maps.rt_owner, &unit, &next_unit, sweep_owner, probe, before_ns);
-	return 0;
+	return requests__sweep(bpf_map__fd(probe->skel->maps.rt_request),
+			       bpf_map__fd(probe->skel->maps.rt_owner), before_ns);
 }
 
 int probe__counters(struct probe *probe, uint64_t *ret)

@@ -25,7 +25,7 @@ struct probe_config {
 	uint64_t budget_bytes;      /* a container's bytes a second; 0: no limit */
 	const char *const *headers; /* NULL-terminated, lower case, first wins */
 	bool by_cgroup;             /* targets are cgroups; else the process tree of `run` */
-	const char *pin_dir;        /* NULL: nothing is pinned */
+	const char *pin_dir;        /* on a bpffs; NULL: nothing is pinned, see pin.h */
 	unsigned verbose;
 };
 
@@ -38,6 +38,25 @@ struct probe;
 struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem);
 struct probe *probe__free(struct probe *probe);
 
+/* What was found under `pin_dir`. */
+enum probe_origin {
+	PROBE_NEW,        /* nothing */
+	PROBE_TAKEN_OVER, /* maps of this contract: they are used, with all that is in them */
+	PROBE_REPLACED,   /* maps of another: what waits in their ring is read first */
+};
+
+enum probe_origin probe__origin(const struct probe *probe);
+
+/* Bytes in the replaced ring that this agent cannot read: lost. */
+uint64_t probe__unread(const struct probe *probe);
+
+/* True: the kernel side outlives this process. False, and why not in *ret_reason. */
+bool probe__outlives(const struct probe *probe, const char **ret_reason);
+
+/* Takes everything under `pin_dir` out of the kernel: 0, also if nothing is there; -EBUSY: an
+ * agent uses it. */
+int probe__unpin(const char *pin_dir);
+
 /* The plan in use, and why it is that one: for `doctor` and `status`. */
 enum probe_plan probe__plan(const struct probe *probe);
 const char *probe__plan_reason(const struct probe *probe);
@@ -45,6 +64,16 @@ const char *probe__plan_reason(const struct probe *probe);
 /* The ring, and the descriptor that is readable when enough waits in it. */
 struct ring *probe__ring(struct probe *probe);
 int probe__wake_fd(const struct probe *probe);
+
+/*
+ * Gives ring space back up to `released`, and says that lines which end before `durable`, a
+ * position beyond it, need not be sent by the next agent, though it reads them for what they
+ * tell.
+ */
+void probe__release(struct probe *probe, uint64_t released, uint64_t durable);
+
+/* Does what ends at this position of the ring belong to what was durable when we started? */
+bool probe__was_durable(const struct probe *probe, uint64_t position);
 
 /*
  * Before waiting for the wake descriptor: asks the kernel to wake us at the next record. False:

@@ -18,6 +18,11 @@ struct ring {
 	const uint8_t *data; /* mapped twice in a row, so that no record is split */
 	uint64_t size;
 	uint64_t cursor;
+	uint64_t record;     /* the one read last begins there */
+	uint64_t at;         /* likewise, through both */
+	struct ring *before; /* NULL: none, or read and released */
+	uint64_t base;       /* its end */
+	uint64_t from_ns;
 	size_t page;
 };
 
@@ -59,6 +64,7 @@ struct ring *ring__free(struct ring *ring)
 {
 	if (!ring)
 		return NULL;
+	ring__free(ring->before);
 	if (ring->consumer)
 		munmap(ring->consumer, ring->page);
 	if (ring->producer)
@@ -67,7 +73,19 @@ struct ring *ring__free(struct ring *ring)
 	return NULL;
 }
 
-const struct event *ring__read(struct ring *ring, size_t *ret_len)
+void ring__follow(struct ring *ring, struct ring *before, uint64_t from_ns)
+{
+	ring->before = before;
+	ring->base = __atomic_load_n(before->producer, __ATOMIC_ACQUIRE);
+	ring->from_ns = from_ns;
+}
+
+uint64_t ring__base(const struct ring *ring)
+{
+	return ring->base;
+}
+
+static const struct event *read_own(struct ring *ring, size_t *ret_len)
 {
 	uint64_t producer = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
 
@@ -75,33 +93,72 @@ const struct event *ring__read(struct ring *ring, size_t *ret_len)
 		const uint8_t *record = ring->data + (ring->cursor & (ring->size - 1));
 		uint32_t head = __atomic_load_n((const uint32_t *)record, __ATOMIC_ACQUIRE);
 		uint32_t len = head & ~(RING_BUSY | RING_DISCARD);
+		const struct event *event = (const void *)(record + RING_HEAD);
 
 		if (head & RING_BUSY) /* reserved, not yet submitted: what follows waits too */
 			return NULL;
+		ring->record = ring->cursor;
 		ring->cursor += (len + RING_HEAD + 7) & ~7ULL;
 		if (head & RING_DISCARD)
 			continue;
+		if (ring->from_ns && len >= sizeof(*event) && event->kind == RT_EVENT_FRAGMENT &&
+		    event->time_ns < ring->from_ns)
+			continue;
 		*ret_len = len;
-		return (const struct event *)(record + RING_HEAD);
+		return event;
 	}
 	return NULL;
 }
 
-uint64_t ring__position(const struct ring *ring)
+const struct event *ring__read(struct ring *ring, size_t *ret_len)
 {
-	return ring->cursor;
+	const struct event *event = NULL;
+
+	if (ring->before && ring->before->cursor < ring->base) {
+		event = read_own(ring->before, ret_len);
+		ring->at = ring->before->record;
+	}
+	if (event || ring__position(ring) < ring->base)
+		return event;
+	event = read_own(ring, ret_len);
+	ring->at = ring->base + ring->record;
+	return event;
 }
 
-void ring__release(struct ring *ring, uint64_t position)
+uint64_t ring__position(const struct ring *ring)
+{
+	if (ring->before && ring->before->cursor < ring->base)
+		return ring->before->cursor;
+	return ring->base + ring->cursor;
+}
+
+uint64_t ring__record(const struct ring *ring)
+{
+	return ring->at;
+}
+
+static void release_own(struct ring *ring, uint64_t position)
 {
 	if (position > __atomic_load_n(ring->consumer, __ATOMIC_RELAXED) &&
 	    position <= ring->cursor)
 		__atomic_store_n(ring->consumer, position, __ATOMIC_RELEASE);
 }
 
+void ring__release(struct ring *ring, uint64_t position)
+{
+	if (ring->before)
+		release_own(ring->before, position < ring->base ? position : ring->base);
+	if (position < ring->base)
+		return;
+	ring->before = ring__free(ring->before);
+	release_own(ring, position - ring->base);
+}
+
 uint64_t ring__waiting(const struct ring *ring)
 {
-	return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - ring->cursor;
+	uint64_t own = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - ring->cursor;
+
+	return ring->before ? own + ring->base - ring->before->cursor : own;
 }
 
 uint64_t ring__held(const struct ring *ring)

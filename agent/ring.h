@@ -10,15 +10,28 @@
 #ifndef REQTAP_RING_H
 #define REQTAP_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "bpf/event.h"
 
 struct ring;
 
-/* Maps the ring of `map_fd`, which stays the caller's. Negative errno in *ret_err on NULL. */
+/* Maps the ring of `map_fd`, which stays the caller's; reads from what was released last.
+ * Negative errno in *ret_err on NULL. */
 struct ring *ring__new(int map_fd, int *ret_err);
+/* And the ring before it. */
 struct ring *ring__free(struct ring *ring);
+
+/*
+ * `before` is read to its end first, and is the ring's from now on; nothing is written to it any
+ * more. Of `ring`, fragments older than `from_ns` are passed over: they are in `before`. To be
+ * called before the first read. Positions count through both.
+ */
+void ring__follow(struct ring *ring, struct ring *before, uint64_t from_ns);
+
+/* The end of the ring before it: positions of the ring itself begin there. 0: there is none. */
+uint64_t ring__base(const struct ring *ring);
 
 /*
  * The next record, or NULL when there is none yet. It stays valid until its space is released.
@@ -28,6 +41,9 @@ const struct event *ring__read(struct ring *ring, size_t *ret_len);
 
 /* Where the cursor stands: what has been read up to there may be released. */
 uint64_t ring__position(const struct ring *ring);
+
+/* Where the record that was read last begins. */
+uint64_t ring__record(const struct ring *ring);
 
 /* Gives the space up to `position` back to the kernel; positions only grow. */
 void ring__release(struct ring *ring, uint64_t position);

@@ -43,12 +43,12 @@ static void on_record(void *ctx, const struct record *record)
 		shipper__record(run->shipper, record);
 }
 
-static void on_durable(void *ctx, uint64_t position)
+static void on_durable(void *ctx, uint64_t mark)
 {
 	struct run *run = ctx;
 
 	if (run->drain)
-		drain__release(run->drain, position);
+		drain__release(run->drain, mark);
 }
 
 static void on_say(void *ctx, const char *line)
@@ -56,7 +56,7 @@ static void on_say(void *ctx, const char *line)
 	log_warn("%s", line);
 }
 
-static void on_round(void *ctx, uint64_t position)
+static void on_round(void *ctx, uint64_t mark)
 {
 	struct run *run = ctx;
 
@@ -64,9 +64,9 @@ static void on_round(void *ctx, uint64_t position)
 	if (!run->console_gone && console__flush(run->console))
 		run->console_gone = true;
 	if (run->shipper)
-		shipper__mark(run->shipper, position);
+		shipper__mark(run->shipper, mark);
 	else
-		drain__release(run->drain, position);
+		drain__release(run->drain, mark);
 }
 
 static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
@@ -219,9 +219,7 @@ static void say_losses(const struct run *run)
 /* Everything captured goes out; what was lost is said. */
 static void finish(struct run *run)
 {
-	drain__now(run->drain);
-	pipeline__flush(run->pipeline);
-	on_round(run, ring__position(probe__ring(run->probe)));
+	drain__finish(run->drain);
 	if (run->shipper) {
 		shipper__drain(run->shipper, loop__now(run->loop) + FINAL_SEND_NS, on_sent, run);
 		loop__run(run->loop);

@@ -208,6 +208,16 @@ uint64_t traceback_joiner__tick(struct traceback_joiner *joiner, uint64_t now_ns
 	return again;
 }
 
+uint64_t traceback_joiner__held(const struct traceback_joiner *joiner)
+{
+	uint64_t held = UINT64_MAX;
+
+	for (const struct open_traceback *open = joiner->open; open; open = open->hh.next)
+		if (open->line.position < held)
+			held = open->line.position;
+	return held;
+}
+
 void traceback_joiner__exit(struct traceback_joiner *joiner, uint32_t tid)
 {
 	struct open_traceback *open, *next;

@@ -35,6 +35,9 @@ bool traceback_joiner__line(struct traceback_joiner *joiner, const struct line *
 /* Hands out what waited too long; returns when to call again. */
 uint64_t traceback_joiner__tick(struct traceback_joiner *joiner, uint64_t now_ns);
 
+/* The lowest position of what waits, UINT64_MAX: nothing does. */
+uint64_t traceback_joiner__held(const struct traceback_joiner *joiner);
+
 /* The thread is gone, or all of them (tid 0): nothing more comes. */
 void traceback_joiner__exit(struct traceback_joiner *joiner, uint32_t tid);
 

@@ -15,7 +15,12 @@
 #include <linux/types.h>
 #endif
 
+#ifndef RT_CONTRACT /* tests build an agent of another one */
 #define RT_CONTRACT 1
+#endif
+/* Layout of the ring's records and of struct request alone: an agent that replaces another
+ * contract's maps first reads what is left in their ring, if this number is its own. */
+#define RT_RING_CONTRACT 1
 
 /* An id is opaque text. A longer one is counted (RT_ID_TOO_LONG) and is no id: never cut. */
 #define RT_ID_MAX 256
@@ -216,10 +221,16 @@ struct owner {
 	__u32 reserved;
 };
 
-/* The one value of rt_control, mapped by the agent. */
+/* The one value of rt_control, mapped by the agent. Its first four members never move. */
 struct control {
-	__u32 contract; /* RT_CONTRACT of the agent that made the maps */
-	__u32 armed;    /* the agent sleeps: the next record wakes it, once */
+	__u32 contract;      /* RT_CONTRACT of the agent that made the maps */
+	__u32 ring_contract; /* RT_RING_CONTRACT of it */
+	__u32 retired;       /* other maps have taken over: nothing more is submitted */
+	__u32 armed;         /* the agent sleeps: the next record wakes it, once */
+	__u64 durable;       /* the lines that end before this position of the ring are durable */
+	__u64 from_ns;       /* fragments of before are in the ring that this one replaced */
+	__u32 agent_tgid;    /* its own output is never captured */
+	__u32 reserved;
 };
 
 /*
@@ -261,5 +272,6 @@ _Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
 _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");
 _Static_assert(sizeof(struct unit) == 16, "map layout");
+_Static_assert(sizeof(struct control) == 40, "map layout");
 
 #endif

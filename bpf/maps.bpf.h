@@ -15,7 +15,6 @@
 
 /* Settings, written by the agent before load: what is off costs nothing. */
 const volatile __weak bool rt_by_cgroup = false;
-const volatile __weak __u32 rt_self_tgid = 0;
 const volatile __weak __u64 rt_grace_ns = 1000000000;
 const volatile __weak __u64 rt_budget = 0; /* bytes a second and container; 0: no limit */
 /* FNV-1a of the lower-case header names, the best first; 0: none. */

@@ -12,17 +12,6 @@
 
 #include "bpf/maps.bpf.h"
 
-static __always_inline u64 ring_wake_flag(void)
-{
-	u32 zero = 0;
-	struct control *control = bpf_map_lookup_elem(&rt_control, &zero);
-
-	if (!control || !control->armed)
-		return BPF_RB_NO_WAKEUP;
-	control->armed = 0; /* two at once both wake: harmless */
-	return BPF_RB_FORCE_WAKEUP;
-}
-
 static __always_inline void event_begin(struct event *event, u16 kind, u64 container, u64 now)
 {
 	event->kind = kind;
@@ -34,7 +23,19 @@ static __always_inline void event_begin(struct event *event, u16 kind, u64 conta
 
 static __always_inline void ring_submit(void *record)
 {
-	bpf_ringbuf_submit(record, ring_wake_flag());
+	u32 zero = 0;
+	struct control *control = bpf_map_lookup_elem(&rt_control, &zero);
+	u64 flag = BPF_RB_NO_WAKEUP;
+
+	if (control && control->retired) {
+		bpf_ringbuf_discard(record, flag);
+		return;
+	}
+	if (control && control->armed) {
+		control->armed = 0; /* two at once both wake: harmless */
+		flag = BPF_RB_FORCE_WAKEUP;
+	}
+	bpf_ringbuf_submit(record, flag);
 }
 
 #endif

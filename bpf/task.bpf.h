@@ -16,11 +16,18 @@
 #define UNIX98_PTY_SLAVE_MAJOR 136
 #define TTY_MAJOR 4
 
+/* The agent's pod is a container too; what it logs about logs must not come back to it. */
+static __always_inline bool is_agent(u32 tgid)
+{
+	u32 zero = 0;
+	struct control *control = bpf_map_lookup_elem(&rt_control, &zero);
+
+	return control && control->agent_tgid == tgid;
+}
+
 /* The container whose process `tgid` (the current one) is; 0: no target. */
 static __always_inline u64 container_current(u32 tgid)
 {
-	if (tgid == rt_self_tgid)
-		return 0;
 	if (!rt_by_cgroup) {
 		u64 *id = bpf_map_lookup_elem(&rt_process, &tgid);
 
@@ -29,7 +36,9 @@ static __always_inline u64 container_current(u32 tgid)
 	u64 cgroup = bpf_get_current_cgroup_id();
 	struct container *container = bpf_map_lookup_elem(&rt_container, &cgroup);
 
-	return container && (container->flags & RT_CONTAINER_CAPTURE) ? container->id : 0;
+	if (!container || !(container->flags & RT_CONTAINER_CAPTURE) || is_agent(tgid))
+		return 0;
+	return container->id;
 }
 
 /* Open file of the current task, or NULL. */

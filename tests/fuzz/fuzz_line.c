@@ -56,7 +56,7 @@ static void write_one(struct line_assembler *a, const uint8_t *data, uint32_t le
 	f->len = len;
 	if (len)
 		memcpy(f->data, data, len);
-	if (line_assembler__fragment(a, f))
+	if (line_assembler__fragment(a, f, 0))
 		abort();
 	free(f);
 }

@@ -46,7 +46,7 @@ static void put(struct line_assembler *lines, struct write w)
 	f->lost_writes = w.lost_writes;
 	f->len = (uint32_t)len;
 	memcpy(f->data, w.data, len);
-	assert_int_equal(line_assembler__fragment(lines, f), 0);
+	assert_int_equal(line_assembler__fragment(lines, f, 0), 0);
 	free(f);
 }
 

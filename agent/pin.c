@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pin.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#define BPFFS "/sys/fs/bpf"
+#define LOCK_TRIES 250 /* a killed agent has its files until the kernel has detached its programs  \
+			*/
+#define LOCK_WAIT_US 20000
+#define RETIRE_US 20000 /* for programs that had begun: they run for microseconds */
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
+static int make_dir(const char *dir)
+{
+	char parent[PIN_PATH_MAX];
+	int err = 0;
+
+	if (!mkdir(dir, 0700) || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT || strlen(dir) >= sizeof(parent))
+		return -errno;
+	err = make_dir(dirname(strcpy(parent, dir)));
+	return err || !mkdir(dir, 0700) || errno == EEXIST ? err : -errno;
+}
+
+/* Mode 0700 of the mount: the maps hold ids and the ring holds lines. */
+static int mount_bpffs(const char *dir)
+{
+	if (strncmp(dir, BPFFS "/", sizeof(BPFFS)) != 0 || is_bpffs(BPFFS))
+		return 0;
+	return mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") ? -errno
+											 : 0;
+}
+
+int pin__lock(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
+		err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		if (err != -EBUSY || i == LOCK_TRIES) {
+			close(fd);
+			return err;
+		}
+		usleep(LOCK_WAIT_US);
+	}
+	return fd;
+}
+
+int pin__map(const char *dir, const char *name)
+{
+	char path[PIN_PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%.*s/%.32s", PIN_DIR_MAX + 8, dir, name);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * The control of DIR, mapped: of another contract it may be longer, but its first members are
+ * where they always are, and a page is mapped whatever its length. NULL: there is none.
+ */
+static struct control *map_control(const char *dir)
+{
+	int fd = pin__map(dir, "rt_control");
+	void *mapped = MAP_FAILED;
+
+	if (fd >= 0) {
+		mapped = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			      0);
+		close(fd);
+	}
+	return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+static void unmap_control(struct control *control)
+{
+	if (control)
+		munmap(control, sysconf(_SC_PAGESIZE));
+}
+
+static bool is_retired(const char *dir)
+{
+	struct control *control = map_control(dir);
+	bool retired = control && control->retired;
+
+	unmap_control(control);
+	return retired;
+}
+
+static void sibling(const char *dir, const char *suffix, char ret[PIN_PATH_MAX])
+{
+	snprintf(ret, PIN_PATH_MAX, "%.*s%s", PIN_DIR_MAX, dir, suffix);
+}
+
+static int swap(const char *dir)
+{
+	char new[PIN_PATH_MAX], old[PIN_PATH_MAX];
+
+	sibling(dir, ".new", new);
+	sibling(dir, ".old", old);
+	if (rename(dir, old) || rename(new, dir))
+		return -errno;
+	pin__detach(old);
+	return 0;
+}
+
+int pin__replace(const char *dir)
+{
+	struct control *control = map_control(dir);
+
+	if (!control)
+		return -ENOENT;
+	control->retired = 1;
+	unmap_control(control);
+	usleep(RETIRE_US);
+	return swap(dir);
+}
+
+/* What pin__replace() or pin__remove() may have left, killed at any point. */
+static int settle(const char *dir)
+{
+	char new[PIN_PATH_MAX], old[PIN_PATH_MAX];
+
+	sibling(dir, ".new", new);
+	sibling(dir, ".old", old);
+	if (!access(dir, F_OK) && !access(new, F_OK)) {
+		if (is_retired(dir))
+			return swap(dir);
+		pin__remove(new);
+	} else if (!access(new, F_OK)) {
+		if (rename(new, dir))
+			return -errno;
+	}
+	pin__detach(old);
+	return 0;
+}
+
+int pin__open(const char *dir)
+{
+	int err;
+
+	if (*dir != '/' || strlen(dir) >= PIN_DIR_MAX)
+		return -EINVAL;
+	err = mount_bpffs(dir);
+	if (!err)
+		err = settle(dir);
+	if (!err)
+		err = make_dir(dir);
+	if (err)
+		return err;
+	if (!is_bpffs(dir)) {
+		rmdir(dir);
+		return -ENOTSUP;
+	}
+	return pin__lock(dir);
+}
+
+static bool is_ours(const struct bpf_map *map)
+{
+	return strncmp(bpf_map__name(map), "rt_", 3) == 0;
+}
+
+static bool is_same(const struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) &&
+	       info.value_size == bpf_map__value_size(map) &&
+	       info.max_entries == bpf_map__max_entries(map);
+}
+
+int pin__reuse(struct bpf_object *object, const char *dir)
+{
+	struct control *control = map_control(dir);
+	bool same = control && control->contract == RT_CONTRACT;
+	struct bpf_map *map;
+	int err = 0, fd;
+
+	if (!same) {
+		err = control ? -ESTALE : -ENOENT;
+		unmap_control(control);
+		return err;
+	}
+	unmap_control(control);
+	bpf_object__for_each_map(map, object)
+	{
+		if (!is_ours(map))
+			continue;
+		fd = pin__map(dir, bpf_map__name(map));
+		err = fd < 0 || !is_same(map, fd) ? -ESTALE : bpf_map__reuse_fd(map, fd);
+		if (fd >= 0)
+			close(fd); /* the map has a copy */
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* rt_control last: without it there is nothing to take over. */
+int pin__maps(struct bpf_object *object, const char *dir)
+{
+	char path[PIN_PATH_MAX];
+	struct bpf_map *map, *control = NULL;
+
+	bpf_object__for_each_map(map, object)
+	{
+		snprintf(path, sizeof(path), "%.*s/%.32s", PIN_DIR_MAX + 8, dir,
+			 bpf_map__name(map));
+		if (!is_ours(map))
+			continue;
+		if (!strcmp(bpf_map__name(map), "rt_control"))
+			control = map;
+		else if (bpf_obj_pin(bpf_map__fd(map), path))
+			return -errno;
+	}
+	snprintf(path, sizeof(path), "%.*s/rt_control", PIN_DIR_MAX + 8, dir);
+	return bpf_obj_pin(bpf_map__fd(control), path) ? -errno : 0;
+}
+
+static void empty(const char *dir)
+{
+	DIR *stream = opendir(dir);
+	struct dirent *entry;
+
+	while (stream && (entry = readdir(stream)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(stream), entry->d_name, 0);
+	if (stream)
+		closedir(stream);
+}
+
+/* Every set of links but `keep`. */
+static void remove_sets(const char *dir, const char *keep)
+{
+	DIR *stream = opendir(dir);
+	struct dirent *entry;
+	char path[PIN_PATH_MAX];
+
+	while (stream && (entry = readdir(stream))) {
+		if (strncmp(entry->d_name, "links-", 6) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%.*s/%.40s", PIN_DIR_MAX + 8, dir, entry->d_name);
+		if (keep && !strcmp(path, keep))
+			continue;
+		empty(path);
+		rmdir(path);
+	}
+	if (stream)
+		closedir(stream);
+}
+
+int pin__links(struct links *links, const char *dir)
+{
+	char set[PIN_PATH_MAX], path[PIN_PATH_MAX + 16];
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	snprintf(set, sizeof(set), "%.*s/links-%lld%09ld", PIN_DIR_MAX, dir, (long long)now.tv_sec,
+		 now.tv_nsec);
+	if (mkdir(set, 0700))
+		return -errno;
+	for (unsigned i = 0; i < links->count; i++) {
+		snprintf(path, sizeof(path), "%s/%u", set, i);
+		if (bpf_obj_pin(bpf_link__fd(links->at[i]), path)) {
+			int err = errno == EINVAL ? -EOPNOTSUPP : -errno;
+
+			empty(set);
+			rmdir(set);
+			return err;
+		}
+	}
+	/* or libbpf disables a tracepoint's event at the end of this process */
+	for (unsigned i = 0; i < links->count; i++)
+		bpf_link__disconnect(links->at[i]);
+	remove_sets(dir, set);
+	return 0;
+}
+
+int pin__old(const char *dir, struct pin_old *ret)
+{
+	char old[PIN_PATH_MAX];
+	struct control *control;
+	int fd, err = 0;
+
+	sibling(dir, ".old", old);
+	*ret = (struct pin_old){ .requests = -1 };
+	control = map_control(old);
+	if (!control)
+		return 0;
+	fd = pin__map(old, "rt_ring");
+	ret->ring = fd < 0 ? NULL : ring__new(fd, &err);
+	if (fd >= 0)
+		close(fd);
+	ret->durable = control->durable;
+	if (ret->ring && control->ring_contract != RT_RING_CONTRACT) {
+		ret->unread = ring__waiting(ret->ring);
+		ret->ring = ring__free(ret->ring);
+	} else if (ret->ring) {
+		ret->requests = pin__map(old, "rt_request");
+	}
+	unmap_control(control);
+	return err;
+}
+
+void pin__forget_old(const char *dir)
+{
+	char old[PIN_PATH_MAX];
+
+	sibling(dir, ".old", old);
+	pin__remove(old);
+}
+
+void pin__detach(const char *dir)
+{
+	remove_sets(dir, NULL);
+}
+
+int pin__remove(const char *dir)
+{
+	pin__detach(dir);
+	empty(dir);
+	return rmdir(dir) && errno != ENOENT ? -errno : 0;
+}
