@@ -7,6 +7,7 @@
 #include "agent/doctor.h"
 #include "agent/log.h"
 #include "agent/options.h"
+#include "agent/pin.h"
 #include "agent/secret.h"
 
 struct values {
@@ -16,7 +17,7 @@ struct values {
 		*training_job_id;
 	int plan, evidence;
 	uint64_t line_max, lineage_grace, ring_size, budget;
-	bool verbose;
+	bool unpin, verbose;
 };
 
 static const char *const plans[] = { "auto", "syscall", "fentry", NULL };
@@ -46,6 +47,10 @@ static const struct option_spec specs[] = {
 	TEXT(secret_dir, "secret-dir", "DIR", "mounted secret with the connection"),
 	TEXT(pin_dir, "pin-dir", "DIR",
 	     "pin programs and maps there, to be taken over (not pinned)"),
+	{ .name = "unpin",
+	  .type = OPTION_FLAG,
+	  AT(unpin),
+	  .help = "take what --pin-dir holds out of the kernel, and end" },
 	TEXT(model_id, "model-id", "ID", "attribute model_id of every line"),
 	TEXT(model_version_id, "model-version-id", "ID", "attribute model_version_id"),
 	TEXT(environment, "environment", "NAME", "attribute environment"),
@@ -160,6 +165,20 @@ static int check(struct values *values)
 	return 0;
 }
 
+/* After the last agent of a node: the kernel goes on capturing otherwise. */
+static int unpin(const char *dir)
+{
+	int err = dir ? probe__unpin(dir) : -EINVAL;
+
+	if (!dir)
+		log_error("--unpin: needs --pin-dir; " PIN_DIR " would be right");
+	else if (err == -EBUSY)
+		log_error("--unpin: an agent uses %s; stop it first", dir);
+	else if (err)
+		log_error("--unpin: %s: %s", dir, strerror(-err));
+	return !dir ? EXIT_USAGE : err ? EXIT_FAILED : EXIT_DONE;
+}
+
 static int obstacle(void)
 {
 	struct doctor_report report;
@@ -183,7 +202,9 @@ int cmd_agent(int argc, char **argv)
 		return OPTIONS_STATUS(first);
 	if (values.verbose)
 		log__set_level(LOG_LEVEL_DEBUG);
-	status = check(&values);
+	status = values.unpin ? unpin(values.pin_dir) : check(&values);
+	if (values.unpin)
+		goto end;
 	if (!status)
 		status = obstacle();
 	if (!status) {
@@ -191,6 +212,7 @@ int cmd_agent(int argc, char **argv)
 		fill(&config, &values);
 		status = agent__run(&config);
 	}
+end:
 	option_list__clear(&values.headers);
 	option_list__clear(&values.globs);
 	return status;

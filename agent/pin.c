@@ -20,8 +20,9 @@
 #include <bpf/libbpf.h>
 
 #define BPFFS "/sys/fs/bpf"
-#define LOCK_TRIES 250 /* a killed agent has its files until the kernel has detached its programs  \
-			*/
+#define LOCK_TRIES                                                                                 \
+	250 /* a killed agent has its files until the kernel has detached its programs             \
+	     */
 #define LOCK_WAIT_US 20000
 #define RETIRE_US 20000 /* for programs that had begun: they run for microseconds */
 

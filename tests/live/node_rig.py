@@ -95,12 +95,12 @@ class Agent:
         path = Path(self.home.name) / "stderr"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
-    def start(self, seconds=20):
+    def start(self, seconds=20, wait=True):
         before = self.log.count("capturing ")
         with open(Path(self.home.name) / "stderr", "ab") as stderr:
             self.process = subprocess.Popen([tap.REQTAP, "agent", *self.options], env=self.env, stderr=stderr)
         end = time.monotonic() + seconds
-        while self.log.count("capturing ") == before:
+        while wait and self.log.count("capturing ") == before:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < end, "the agent does not begin: " + self.log
             time.sleep(0.02)
