@@ -2,67 +2,75 @@
 #include "agent/plan.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "agent/tracepoint.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* One program and the call whose entry or exit it serves; see bpf/syscall.bpf.c. */
 struct attachment {
 	const char *program;
 	const char *event;
+	unsigned call; /* its number */
 	bool optional; /* not on every kernel or architecture */
 };
 
 static const struct attachment syscall_plan[] = {
-	{ "rt_enter_write", "sys_enter_write", false },
-	{ "rt_enter_write", "sys_enter_sendto", false },
-	{ "rt_enter_writev", "sys_enter_writev", false },
-	{ "rt_enter_writev", "sys_enter_pwritev2", true },
-	{ "rt_enter_sendmsg", "sys_enter_sendmsg", false },
-	{ "rt_enter_sendfile", "sys_enter_sendfile64", true },
-	{ "rt_enter_splice", "sys_enter_splice", true },
-	{ "rt_enter_tee", "sys_enter_tee", true },
-	{ "rt_enter_sendfile", "sys_enter_vmsplice", true },
-	{ "rt_enter_read", "sys_enter_read", false },
-	{ "rt_enter_readv", "sys_enter_readv", false },
-	{ "rt_enter_recvfr", "sys_enter_recvfrom", false },
-	{ "rt_enter_recvmsg", "sys_enter_recvmsg", false },
-	{ "rt_enter_recvmm", "sys_enter_recvmmsg", true },
-	{ "rt_enter_accept", "sys_enter_accept", true },
-	{ "rt_enter_accept", "sys_enter_accept4", false },
-	{ "rt_enter_connec", "sys_enter_connect", false },
-	{ "rt_exit", "sys_exit_write", false },
-	{ "rt_exit", "sys_exit_sendto", false },
-	{ "rt_exit", "sys_exit_writev", false },
-	{ "rt_exit", "sys_exit_pwritev2", true },
-	{ "rt_exit", "sys_exit_sendmsg", false },
-	{ "rt_exit", "sys_exit_sendfile64", true },
-	{ "rt_exit", "sys_exit_splice", true },
-	{ "rt_exit", "sys_exit_tee", true },
-	{ "rt_exit", "sys_exit_vmsplice", true },
-	{ "rt_exit", "sys_exit_read", false },
-	{ "rt_exit", "sys_exit_readv", false },
-	{ "rt_exit", "sys_exit_recvfrom", false },
-	{ "rt_exit", "sys_exit_recvmsg", false },
-	{ "rt_exit_mmsg", "sys_exit_recvmmsg", true },
-	{ "rt_exit", "sys_exit_accept", true },
-	{ "rt_exit", "sys_exit_accept4", false },
+	{ "rt_enter_write", "sys_enter_write", SYS_write, false },
+	{ "rt_enter_write", "sys_enter_sendto", SYS_sendto, false },
+	{ "rt_enter_writev", "sys_enter_writev", SYS_writev, false },
+	{ "rt_enter_writev", "sys_enter_pwritev2", SYS_pwritev2, true },
+	{ "rt_enter_sendmsg", "sys_enter_sendmsg", SYS_sendmsg, false },
+	{ "rt_enter_sendfile", "sys_enter_sendfile64", SYS_sendfile, true },
+	{ "rt_enter_splice", "sys_enter_splice", SYS_splice, true },
+	{ "rt_enter_tee", "sys_enter_tee", SYS_tee, true },
+	{ "rt_enter_sendfile", "sys_enter_vmsplice", SYS_vmsplice, true },
+	{ "rt_enter_read", "sys_enter_read", SYS_read, false },
+	{ "rt_enter_readv", "sys_enter_readv", SYS_readv, false },
+	{ "rt_enter_recvfr", "sys_enter_recvfrom", SYS_recvfrom, false },
+	{ "rt_enter_recvmsg", "sys_enter_recvmsg", SYS_recvmsg, false },
+	{ "rt_enter_recvmm", "sys_enter_recvmmsg", SYS_recvmmsg, true },
+	{ "rt_enter_accept", "sys_enter_accept", SYS_accept, true },
+	{ "rt_enter_accept", "sys_enter_accept4", SYS_accept4, false },
+	{ "rt_enter_connec", "sys_enter_connect", SYS_connect, false },
+	{ "rt_exit", "sys_exit_write", SYS_write, false },
+	{ "rt_exit", "sys_exit_sendto", SYS_sendto, false },
+	{ "rt_exit", "sys_exit_writev", SYS_writev, false },
+	{ "rt_exit", "sys_exit_pwritev2", SYS_pwritev2, true },
+	{ "rt_exit", "sys_exit_sendmsg", SYS_sendmsg, false },
+	{ "rt_exit", "sys_exit_sendfile64", SYS_sendfile, true },
+	{ "rt_exit", "sys_exit_splice", SYS_splice, true },
+	{ "rt_exit", "sys_exit_tee", SYS_tee, true },
+	{ "rt_exit", "sys_exit_vmsplice", SYS_vmsplice, true },
+	{ "rt_exit", "sys_exit_read", SYS_read, false },
+	{ "rt_exit", "sys_exit_readv", SYS_readv, false },
+	{ "rt_exit", "sys_exit_recvfrom", SYS_recvfrom, false },
+	{ "rt_exit", "sys_exit_recvmsg", SYS_recvmsg, false },
+	{ "rt_exit_mmsg", "sys_exit_recvmmsg", SYS_recvmmsg, true },
+	{ "rt_exit", "sys_exit_accept", SYS_accept, true },
+	{ "rt_exit", "sys_exit_accept4", SYS_accept4, false },
 };
 
 /* In both plans; see bpf/wait.bpf.c. What an architecture lacks is optional. */
 static const struct attachment waits[] = {
-	{ "rt_wait_epoll", "sys_enter_epoll_wait", true },
-	{ "rt_wait_epoll", "sys_enter_epoll_pwait", false },
-	{ "rt_wait_epoll", "sys_enter_epoll_pwait2", true },
-	{ "rt_wait_poll", "sys_enter_poll", true },
-	{ "rt_wait_poll", "sys_enter_ppoll", false },
-	{ "rt_wait_poll", "sys_enter_select", true },
-	{ "rt_wait_poll", "sys_enter_pselect6", false },
-	{ "rt_wait_poll", "sys_enter_accept", true },
-	{ "rt_wait_poll", "sys_enter_accept4", false },
-	{ "rt_wait_futex", "sys_enter_futex", false },
+	{ "rt_wait_epoll", "sys_enter_epoll_wait", 0, true },
+	{ "rt_wait_epoll", "sys_enter_epoll_pwait", 0, false },
+	{ "rt_wait_epoll", "sys_enter_epoll_pwait2", 0, true },
+	{ "rt_wait_poll", "sys_enter_poll", 0, true },
+	{ "rt_wait_poll", "sys_enter_ppoll", 0, false },
+	{ "rt_wait_poll", "sys_enter_select", 0, true },
+	{ "rt_wait_poll", "sys_enter_pselect6", 0, false },
+	{ "rt_wait_poll", "sys_enter_accept", 0, true },
+	{ "rt_wait_poll", "sys_enter_accept4", 0, false },
+	{ "rt_wait_futex", "sys_enter_futex", 0, false },
 };
 
 /* The kernel function of a trampoline program; NULL for other programs. */
@@ -90,32 +98,111 @@ static bool has_fentry_plan(const struct btf *kernel)
 	       has_function(kernel, "unix_stream_sendmsg");
 }
 
-int plan__choose(struct bpf_object *object, enum probe_plan plan)
+/* Since 7.1: the kernel may preempt the programs of a system call's tracepoint. */
+static bool preempts_tracepoints(const struct btf *kernel)
 {
-	bool fentry = plan == PROBE_PLAN_FENTRY;
-	struct btf *kernel = fentry ? btf__load_vmlinux_btf() : NULL;
-	struct bpf_program *program;
+	return has_function(kernel, "trace_call_bpf_faultable");
+}
 
-	if (fentry && (!kernel || !has_fentry_plan(kernel))) {
-		btf__free(kernel);
+/* What the running kernel chose of its models, "none (voluntary) full lazy"; "" when unknown. */
+static void read_preemption(char *ret, size_t size)
+{
+	int fd = open("/sys/kernel/debug/sched/preempt", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, ret, size - 1) : 0;
+
+	ret[n > 0 ? n : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * May a task be preempted inside a trampoline's program? Where the model is chosen at boot and not
+ * told, distributions chose "voluntary" until 7.0 took that model away.
+ */
+static bool preempts_trampolines(const struct btf *kernel)
+{
+	struct utsname name;
+	char model[64];
+
+	if (preempts_tracepoints(kernel))
+		return true;
+	read_preemption(model, sizeof(model));
+	if (model[0])
+		return strstr(model, "(full)") || strstr(model, "(lazy)");
+	uname(&name);
+	return strstr(name.version, "PREEMPT ") || strstr(name.version, "PREEMPT_RT") ||
+	       strstr(name.version, "PREEMPT_LAZY");
+}
+
+static int choose_fentry(const struct btf *kernel, enum plan_hooks *ret, const char **ret_what)
+{
+	*ret_what = "the kernel lacks a function that the fentry plan hooks";
+	*ret = HOOKS_TRAMPOLINES;
+	if (!has_fentry_plan(kernel))
 		return -ENOENT;
-	}
+	if (!preempts_trampolines(kernel))
+		return 0;
+	/* since 6.14 an fprobe's return is on the task's own stack: none is missed for want of one
+	 */
+	*ret_what = "the kernel preempts the programs of BPF trampolines, and has no fprobes";
+	*ret = HOOKS_FPROBES;
+	return has_function(kernel, "fprobe_fgraph_entry") ? 0 : -EOPNOTSUPP;
+}
+
+const char *hooks__reason(enum plan_hooks hooks)
+{
+	static const char *const reasons[] = {
+		[HOOKS_CALLS] = "tracepoints of each system call",
+		[HOOKS_ALL_CALLS] =
+			"tracepoints of all system calls: the kernel preempts those of each",
+		[HOOKS_TRAMPOLINES] = "the kernel attaches BPF trampolines",
+		[HOOKS_FPROBES] = "fprobes: the kernel preempts BPF trampolines",
+	};
+
+	return reasons[hooks];
+}
+
+static bool is_wanted(const struct btf *kernel, const struct bpf_program *program,
+		      enum plan_hooks hooks)
+{
+	const char *section = bpf_program__section_name(program);
+	const char *function = trampoline_function(program);
+
+	if (function)
+		return hooks == HOOKS_TRAMPOLINES && has_function(kernel, function);
+	if (strstr(section, "probe.multi/"))
+		return hooks == HOOKS_FPROBES;
+	if (strncmp(section, "tp/raw_syscalls/", 16) == 0)
+		return hooks == HOOKS_ALL_CALLS;
+	if (strcmp(section, "tp") == 0)
+		return hooks == HOOKS_CALLS || hooks == HOOKS_ALL_CALLS;
+	return true;
+}
+
+int plan__choose(struct bpf_object *object, enum probe_plan plan, enum plan_hooks *ret_hooks,
+		 const char **ret_what)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	struct bpf_program *program;
+	int err = 0;
+
+	*ret_what = "the kernel tells no types (BTF)";
+	if (!kernel)
+		return -ENOENT;
+	if (plan == PROBE_PLAN_FENTRY)
+		err = choose_fentry(kernel, ret_hooks, ret_what);
+	else
+		*ret_hooks = preempts_tracepoints(kernel) ? HOOKS_ALL_CALLS : HOOKS_CALLS;
 	bpf_object__for_each_program(program, object)
 	{
-		const char *function = trampoline_function(program);
-
-		if (function)
-			bpf_program__set_autoload(program,
-						  fentry && has_function(kernel, function));
-		else if (!strcmp(bpf_program__section_name(program), "tp"))
-			bpf_program__set_autoload(program, !fentry);
+		bpf_program__set_autoload(program, !err && is_wanted(kernel, program, *ret_hooks));
 	}
 	/* before 5.12 a sendfile goes through the pipe's own write, which counts it */
 	program = bpf_object__find_program_by_name(object, "rt_out_sendfile");
-	if (fentry && program && !has_function(kernel, "splice_file_to_pipe"))
+	if (program && !has_function(kernel, "splice_file_to_pipe"))
 		bpf_program__set_autoload(program, false);
 	btf__free(kernel);
-	return 0;
+	return err;
 }
 
 static int keep_link(struct links *links, struct bpf_link *link)
@@ -169,21 +256,84 @@ static int attach_trampolines(struct bpf_object *object, struct links *links)
 	return 0;
 }
 
-static int attach_event(struct bpf_object *object, struct links *links, int tracefs,
-			const struct attachment *a)
+#define FUNCTIONS_MAX 8
+
+/* One program and the functions whose entry or return it serves; see bpf/fprobe.bpf.c. */
+static const struct fprobe {
+	const char *program;
+	bool at_return;
+	const char *functions[FUNCTIONS_MAX];
+} fprobes[] = {
+#define FILE_FUNCTIONS                                                                             \
+	{                                                                                          \
+		"pipe_write", "anon_pipe_write", "fifo_pipe_write", "tty_write",                   \
+			"generic_file_write_iter", "ext4_file_write_iter", "shmem_file_write_iter" \
+	}
+	{ "rt_kr_file", true, FILE_FUNCTIONS },
+	{ "rt_kr_message",
+	  true,
+	  { "inet_sendmsg", "inet6_sendmsg", "unix_stream_sendmsg", "inet_recvmsg", "inet6_recvmsg",
+	    "unix_stream_recvmsg" } },
+	{ "rt_kr_accept", true, { "inet_accept", "unix_accept" } },
+	{ "rt_kr_pages", true, { "do_splice", "do_tee", "vmsplice_to_pipe", "do_sendfile" } },
+	{ "rt_k_file", false, FILE_FUNCTIONS },
+	{ "rt_k_send", false, { "inet_sendmsg", "inet6_sendmsg", "unix_stream_sendmsg" } },
+	{ "rt_k_receive", false, { "inet_recvmsg", "inet6_recvmsg", "unix_stream_recvmsg" } },
+	{ "rt_k_accept", false, { "inet_accept", "unix_accept" } },
+	{ "rt_k_connect", false, { "inet_stream_connect", "unix_stream_connect" } },
+	{ "rt_k_splice", false, { "do_splice" } },
+	{ "rt_k_tee", false, { "do_tee" } },
+	{ "rt_k_vmsplice", false, { "vmsplice_to_pipe" } },
+	{ "rt_k_sendfile", false, { "do_sendfile" } },
+};
+
+static int attach_fprobe(struct bpf_object *object, struct links *links, const struct btf *kernel,
+			 const struct fprobe *fprobe)
 {
-	struct bpf_program *program = bpf_object__find_program_by_name(object, a->program);
-	int perf = tracepoint__open(tracefs, "syscalls", a->event), err;
+	struct bpf_program *program = bpf_object__find_program_by_name(object, fprobe->program);
+	const char *found[FUNCTIONS_MAX];
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, options, .syms = found, .retprobe = fprobe->at_return);
+
+	for (size_t i = 0; i < FUNCTIONS_MAX && fprobe->functions[i]; i++)
+		if (has_function(kernel, fprobe->functions[i]))
+			found[options.cnt++] = fprobe->functions[i];
+	if (!options.cnt)
+		return 0;
+	return keep_link(links, bpf_program__attach_kprobe_multi_opts(program, NULL, &options));
+}
+
+static int attach_fprobes(struct bpf_object *object, struct links *links)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	int err = kernel ? 0 : -ENOENT;
+
+	for (size_t i = 0; i < COUNT(fprobes) && !err; i++)
+		err = attach_fprobe(object, links, kernel, &fprobes[i]);
+	btf__free(kernel);
+	return err;
+}
+
+static int attach_at(struct bpf_program *program, struct links *links, int tracefs,
+		     const char *category, const char *event)
+{
+	int perf = tracepoint__open(tracefs, category, event), err;
 
 	if (perf < 0)
-		return perf == -ENOENT && a->optional ? 0 : perf;
+		return perf;
 	err = keep_link(links, bpf_program__attach_perf_event(program, perf));
 	if (err)
 		close(perf);
 	return err;
 }
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+static int attach_call(struct bpf_object *object, struct links *links, int tracefs,
+		       const struct attachment *a)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(object, a->program);
+	int err = attach_at(program, links, tracefs, "syscalls", a->event);
+
+	return err == -ENOENT && a->optional ? 0 : err;
+}
 
 static int attach_calls(struct bpf_object *object, struct links *links,
 			const struct attachment *calls, size_t count)
@@ -194,22 +344,67 @@ static int attach_calls(struct bpf_object *object, struct links *links,
 		return tracefs;
 	/* exits first: a call that was entered unseen is not found at its exit */
 	while (count-- > 0 && !err)
-		err = attach_event(object, links, tracefs, &calls[count]);
+		err = attach_call(object, links, tracefs, &calls[count]);
 	close(tracefs);
 	return err;
 }
 
-int plan__attach(struct bpf_object *object, enum probe_plan plan, struct links *links)
+/* "tp/CATEGORY/EVENT": the program says where it belongs. */
+static int attach_events(struct bpf_object *object, struct links *links)
 {
-	int err = attach_raw(object, links);
+	int tracefs = tracepoint__open_fs(), err = 0;
+	struct bpf_program *program;
+
+	if (tracefs < 0)
+		return tracefs;
+	bpf_object__for_each_program(program, object)
+	{
+		char category[32], event[64];
+
+		if (err || !bpf_program__autoload(program) ||
+		    sscanf(bpf_program__section_name(program), "tp/%31[^/]/%63s", category,
+			   event) != 2)
+			continue;
+		err = attach_at(program, links, tracefs, category, event);
+	}
+	close(tracefs);
+	return err;
+}
+
+/* Where to go from the tracepoints of all system calls. */
+static int fill_calls(struct bpf_object *object)
+{
+	int calls = bpf_object__find_map_fd_by_name(object, "rt_calls"), err = 0;
+
+	for (size_t i = 0; i < COUNT(syscall_plan) && !err; i++) {
+		const struct attachment *a = &syscall_plan[i];
+		bool leaves = strncmp(a->event, "sys_exit_", 9) == 0;
+		uint32_t key = a->call + (leaves ? RT_CALLS : 0);
+		struct bpf_program *program = bpf_object__find_program_by_name(object, a->program);
+		int fd = bpf_program__fd(program);
+
+		err = bpf_map_update_elem(calls, &key, &fd, BPF_ANY);
+	}
+	return err;
+}
+
+int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links *links)
+{
+	int err = hooks == HOOKS_ALL_CALLS ? fill_calls(object) : 0;
 
 	if (!err)
+		err = attach_raw(object, links);
+	if (!err)
+		err = attach_events(object, links);
+	if (!err)
 		err = attach_calls(object, links, waits, COUNT(waits));
-	if (err)
+	if (err || hooks == HOOKS_ALL_CALLS)
 		return err;
-	return plan == PROBE_PLAN_FENTRY
-		       ? attach_trampolines(object, links)
-		       : attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
+	if (hooks == HOOKS_TRAMPOLINES)
+		return attach_trampolines(object, links);
+	if (hooks == HOOKS_FPROBES)
+		return attach_fprobes(object, links);
+	return attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
 }
 
 void links__destroy(struct links *links)

@@ -18,14 +18,26 @@ struct links {
 	unsigned count;
 };
 
+/* How a plan attaches on this kernel: where the kernel may preempt programs, not as elsewhere. */
+enum plan_hooks {
+	HOOKS_CALLS,       /* syscall plan: the tracepoints of each call */
+	HOOKS_ALL_CALLS,   /* syscall plan: the tracepoints of all calls (bpf/syscall.bpf.c) */
+	HOOKS_TRAMPOLINES, /* fentry plan */
+	HOOKS_FPROBES,     /* fentry plan (bpf/fprobe.bpf.c) */
+};
+
+/* Why these, for `doctor`: static words. */
+const char *hooks__reason(enum plan_hooks hooks);
+
 /*
  * Marks the programs of `plan` for load, those that this kernel has a function for; those of both
- * plans stay marked. -ENOENT: the kernel lacks what the plan cannot do without.
+ * plans stay marked. On an error *ret_what says, in static words, what the kernel lacks.
  */
-int plan__choose(struct bpf_object *object, enum probe_plan plan);
+int plan__choose(struct bpf_object *object, enum probe_plan plan, enum plan_hooks *ret_hooks,
+		 const char **ret_what);
 
 /* Attaches the loaded programs; on an error those in *links stay the caller's to destroy. */
-int plan__attach(struct bpf_object *object, enum probe_plan plan, struct links *links);
+int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links *links);
 
 void links__destroy(struct links *links);
 

@@ -28,6 +28,7 @@ struct probe {
 	struct ring *ring;
 	int wake_fd;
 	enum probe_plan plan;
+	enum plan_hooks hooks;
 	char reason[160]; /* why it is this plan */
 	char *pin_dir;
 	int pin_lock;
@@ -216,11 +217,10 @@ static int start(struct probe *probe, const struct probe_config *config, enum pr
 	err = open_object(probe, config);
 	if (err)
 		return err;
-	*ret_what = "the kernel lacks a function that the fentry plan hooks";
-	err = plan__choose(probe->skel->obj, plan);
+	err = plan__choose(probe->skel->obj, plan, &probe->hooks, ret_what);
 	if (err)
 		return err;
-	*ret_what = plan == PROBE_PLAN_FENTRY ? "the kernel refuses BPF trampolines"
+	*ret_what = plan == PROBE_PLAN_FENTRY ? "the kernel refuses the programs of its functions"
 					      : "the kernel refuses reqtap's BPF programs";
 	err = reqtap__load(probe->skel);
 	if (err)
@@ -235,7 +235,7 @@ static int start(struct probe *probe, const struct probe_config *config, enum pr
 	if (!err)
 		err = watch_ring(probe);
 	if (!err)
-		err = plan__attach(probe->skel->obj, plan, &probe->links);
+		err = plan__attach(probe->skel->obj, probe->hooks, &probe->links);
 	return err;
 }
 
@@ -246,8 +246,7 @@ static int start_best(struct probe *probe, const struct probe_config *config, co
 
 	if (config->plan != PROBE_PLAN_SYSCALL) {
 		err = start(probe, config, PROBE_PLAN_FENTRY, ret_what);
-		snprintf(probe->reason, sizeof(probe->reason), "%s",
-			 "the kernel attaches BPF trampolines");
+		snprintf(probe->reason, sizeof(probe->reason), "%s", hooks__reason(probe->hooks));
 		if (!err || config->plan == PROBE_PLAN_FENTRY)
 			return err;
 		stop(probe);

@@ -40,6 +40,9 @@
 #define RT_WRITE_CHUNKS 64
 #define RT_WRITE_MAX (RT_WRITE_CHUNKS * RT_CHUNK_MAX)
 
+/* System call numbers are below; rt_calls has twice as many places. */
+#define RT_CALLS 512
+
 enum rt_event_kind {
 	RT_EVENT_FRAGMENT = 1, /* struct event_fragment: bytes of one write */
 	RT_EVENT_REQUEST = 2,  /* struct event_request: a request begins */

@@ -80,6 +80,15 @@ enum inflight_op {
 	INFLIGHT_UNSEEN = 6,   /* to a stream, from a file or pipe */
 };
 
+/* Who began a call: of functions that call each other, an exit takes its own entry only. */
+enum inflight_hook {
+	HOOK_SYSCALL = 0,
+	HOOK_FILE = 1,
+	HOOK_SOCKET = 2,
+	HOOK_ACCEPT = 3,
+	HOOK_PAGES = 4, /* splice and its like */
+};
+
 /*
  * The user memory of one call, walked piece by piece (bpf/segment.bpf.h). It lives in a map
  * value: on the stack the verifier would follow every value of each step and never end.
@@ -113,7 +122,8 @@ struct inflight {
 	u16 lost_reason;
 	u32 lost_writes;
 	u32 lost_bytes;
-	u32 reserved;
+	u8 hook; /* enum inflight_hook */
+	u8 reserved[3];
 };
 
 /* pid_tgid -> struct inflight */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * Processes and cgroups of the targets: their streams are registered when the first program is
- * executed, what they start belongs to them, and what ends is forgotten. Raw tracepoints: they
- * need no tracefs and no fixed record layout.
+ * executed, what they start belongs to them, and what ends is forgotten.
+ *
+ * Processes by the tracepoints of perf, which run with preemption off on every kernel: a raw one
+ * may be preempted since 7.0 (a46023d5616e), and until it goes on, its CPU forks unseen. Cgroups
+ * are made and removed one at a time, under the kernel's own lock.
  */
 #include "bpf/ring.bpf.h"
 #include "bpf/task.bpf.h"
@@ -83,7 +86,7 @@ static __always_inline bool started_inside(struct task_struct *task)
 	return bpf_map_lookup_elem(&rt_container, &cgroup) != 0;
 }
 
-SEC("raw_tp/sched_process_exec")
+SEC("tp/sched/sched_process_exec")
 int rt_exec(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -106,19 +109,19 @@ int rt_exec(void *ctx)
 	return 0;
 }
 
+#define CLONE_THREAD 0x10000
+
 /* The child has not run yet: a line that it writes finds its owner. */
-SEC("raw_tp/sched_process_fork")
-int rt_fork(u64 *ctx)
+SEC("tp/task/task_newtask")
+int rt_fork(struct task_newtask *ctx)
 {
-	struct task_struct *child = (void *)ctx[1];
 	u64 parent = bpf_get_current_pid_tgid(), id = container_current(parent >> 32);
-	u32 tgid = BPF_CORE_READ(child, tgid), tid = BPF_CORE_READ(child, pid);
+	u32 tid = ctx->pid, tgid = ctx->clone_flags & CLONE_THREAD ? parent >> 32 : tid;
 	struct unit from, to;
 
 	if (!id)
 		return 0;
-	if (!rt_by_cgroup && tgid != parent >> 32 &&
-	    bpf_map_update_elem(&rt_process, &tgid, &id, BPF_ANY))
+	if (!rt_by_cgroup && tgid == tid && bpf_map_update_elem(&rt_process, &tgid, &id, BPF_ANY))
 		count(RT_PROCESS_FULL);
 	from = unit_thread(parent >> 32, parent);
 	to = unit_thread(tgid, tid);
@@ -126,7 +129,7 @@ int rt_fork(u64 *ctx)
 	return 0;
 }
 
-SEC("raw_tp/sched_process_exit")
+SEC("tp/sched/sched_process_exit")
 int rt_process_exit(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();

@@ -4,7 +4,11 @@
  * works wherever BPF does; every call of the node pays the tracepoint and one look-up.
  *
  * A program may read no more arguments than its call has, or the kernel refuses the attach: so
- * one program per shape of arguments, attached to each call of that shape (agent/probe.c).
+ * one program per shape of arguments, attached to each call of that shape (agent/plan.c).
+ *
+ * Since 7.1 a kernel may preempt the programs at these tracepoints, and then skips them for the
+ * other tasks of that CPU (bpf/fprobe.bpf.c says why); at the tracepoints of all system calls it
+ * still may not. There the dispatchers below stand in.
  */
 #include "bpf/request.bpf.h"
 #include "bpf/write.bpf.h"
@@ -268,5 +272,41 @@ int rt_exit(struct syscall_exit *ctx)
 	else if (call->op == INFLIGHT_UNSEEN)
 		count_add(RT_UNSEEN_BYTES, ret);
 	bpf_map_delete_elem(&rt_inflight, &id);
+	return 0;
+}
+
+/* The program of each call, by its number; those of exits behind those of entries. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2 * RT_CALLS);
+	__type(key, u32);
+	__type(value, u32);
+} rt_calls SEC(".maps");
+
+/* A 32-bit call's number is another call's here. */
+static __always_inline bool call_is_compat(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+#if defined(__TARGET_ARCH_x86)
+	return BPF_CORE_READ(task, thread_info.status) & 2; /* TS_COMPAT */
+#else
+	return BPF_CORE_READ(task, thread_info.flags) & (1 << 22); /* _TIF_32BIT */
+#endif
+}
+
+SEC("tp/raw_syscalls/sys_enter")
+int rt_enter(struct syscall_enter *ctx)
+{
+	if (ctx->nr < RT_CALLS && !call_is_compat())
+		bpf_tail_call(ctx, &rt_calls, ctx->nr);
+	return 0;
+}
+
+SEC("tp/raw_syscalls/sys_exit")
+int rt_leave(struct syscall_exit *ctx)
+{
+	if (ctx->nr < RT_CALLS && !call_is_compat())
+		bpf_tail_call(ctx, &rt_calls, RT_CALLS + ctx->nr);
 	return 0;
 }

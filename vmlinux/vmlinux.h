@@ -6,6 +6,7 @@
  */
 #ifndef REQTAP_VMLINUX_H
 #define REQTAP_VMLINUX_H
+#define __VMLINUX_H__ /* bpf_tracing.h: the registers by their kernel names */
 
 typedef unsigned char __u8;
 typedef signed char __s8;
@@ -30,6 +31,7 @@ enum { false = 0, true = 1 };
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PROG_ARRAY = 3,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
@@ -100,7 +102,16 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct thread_info {
+#if defined(__TARGET_ARCH_x86)
+	u32 status;
+#else
+	unsigned long flags;
+#endif
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	int exit_code;
@@ -177,10 +188,16 @@ struct msghdr {
 
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
-	unsigned long di;
+	unsigned long cx, dx, si, di; /* the first four arguments are di, si, dx, cx */
+	unsigned long ax;
 #else
 	unsigned long regs[31];
 #endif
+};
+
+/* arm64's own name for the start of it */
+struct user_pt_regs {
+	u64 regs[31];
 };
 
 #pragma clang attribute pop
@@ -214,6 +231,15 @@ struct user_msghdr {
 struct mmsghdr {
 	struct user_msghdr msg_hdr;
 	unsigned int msg_len;
+};
+
+/* ABI of the tracepoint task/task_newtask. */
+struct task_newtask {
+	u64 common;
+	int pid;
+	char comm[16];
+	unsigned long clone_flags;
+	short oom_score_adj;
 };
 
 /* ABI of the syscalls/sys_enter_* and sys_exit_* tracepoints. */
