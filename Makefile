@@ -65,7 +65,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live servers vmtest chart lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live servers vmtest chart image lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -111,6 +111,10 @@ bench: $(OUTPUT)/reqtap $(BENCH) ## measure the budgets; JSON and a plot under b
 chart: $(OUTPUT)/reqtap ## test the chart with the real helm and kubectl
 	$(Q)tests/deps.sh build chart
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) helm
+
+image: $(OUTPUT)/reqtap ## build/image/reqtap.oci.tar and its SBOM, without a daemon (root)
+	$(Q)tests/deps.sh build image
+	$(Q)image/build.sh $(OUTPUT)/reqtap $(VERSION) $(OUTPUT)/image
 
 lint: ## style, shell, spelling, length of functions and map names
 	$(Q)tests/lint.sh
