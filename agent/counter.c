@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/counter.h"
+
+#include <stddef.h>
+
+static const struct counter counters[RT_COUNTERS] = {
+	[RT_WRITES] = { "writes", NULL, COUNTER_WORK },
+	[RT_WRITE_BYTES] = { "bytes", NULL, COUNTER_WORK },
+	[RT_ORIGIN_WRITES] = { "origin_writes", NULL, COUNTER_WORK },
+	[RT_REQUESTS] = { "requests", NULL, COUNTER_WORK },
+	[RT_REQUESTS_WITHOUT_ID] = { "requests_without_id", NULL, COUNTER_WORK },
+	[RT_RESPONSES] = { "responses", NULL, COUNTER_WORK },
+	[RT_LOST_RING] = { "ring_full", "ring full", COUNTER_LOST },
+	[RT_LOST_FAULT] = { "memory_fault", "memory not readable", COUNTER_LOST },
+	[RT_LOST_INFLIGHT] = { "writers_full", "too many writers at once", COUNTER_LOST },
+	[RT_LOST_BUDGET] = { "budget", "over the container's budget", COUNTER_LOST },
+	[RT_TRUNCATED_BYTES] = { "truncated_bytes", "one write was larger than 1 MiB",
+				 COUNTER_LOST },
+	[RT_UNSEEN_BYTES] = { "unseen_bytes", "spliced or sent from a file", COUNTER_LOST },
+	[RT_SEGMENTS] = { "segments", "too many pieces in one write", COUNTER_LOST },
+	[RT_LOST_EVENT] = { "event_ring_full", "ring full", COUNTER_LESS },
+	[RT_ID_TOO_LONG] = { "id_too_long", "an id over 256 bytes, or not text", COUNTER_LESS },
+	[RT_HEADER_FAULT] = { "header_fault", "a header was not readable", COUNTER_LESS },
+	[RT_CONN_FULL] = { "connections_full", "too many connections", COUNTER_LESS },
+	[RT_REQUEST_FULL] = { "requests_full", "too many requests", COUNTER_LESS },
+	[RT_OWNER_FULL] = { "owners_full", "too many units", COUNTER_LESS },
+	[RT_STREAM_FULL] = { "streams_full", "too many streams", COUNTER_LOST },
+	[RT_PROCESS_FULL] = { "processes_full", "too many processes", COUNTER_LOST },
+};
+
+const struct counter *counter__of(unsigned counter)
+{
+	return counter < RT_COUNTERS && counters[counter].name ? &counters[counter] : NULL;
+}
