@@ -17,7 +17,6 @@ struct elf {
 	uint64_t file_bytes;
 	Elf64_Phdr loads[ELF_LOADS_MAX];
 	unsigned load_count;
-	uint64_t tls_bytes;
 };
 
 static int read_at(int fd, uint64_t offset, void *ret, size_t len)
@@ -69,16 +68,12 @@ static int check_header(struct elf *elf)
 static int read_segments(struct elf *elf)
 {
 	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
-		uint64_t offset = elf->header.e_phoff + i * sizeof(Elf64_Phdr), align;
+		uint64_t offset = elf->header.e_phoff + i * sizeof(Elf64_Phdr);
 		Elf64_Phdr segment;
 		int err = read_at(elf->fd, offset, &segment, sizeof(segment));
 
 		if (err)
 			return err;
-		align = segment.p_align ? segment.p_align : 1;
-		if (segment.p_type == PT_TLS && segment.p_memsz <= UINT32_MAX &&
-		    align <= UINT32_MAX && !(align & (align - 1)))
-			elf->tls_bytes = (segment.p_memsz + align - 1) & ~(align - 1);
 		if (segment.p_type != PT_LOAD)
 			continue;
 		if (elf->load_count == ELF_LOADS_MAX ||
@@ -205,12 +200,6 @@ int elf__load(const struct elf *elf, unsigned index, struct elf_range *ret)
 		return -ENOENT;
 	*ret = (struct elf_range){ elf->loads[index].p_vaddr, elf->loads[index].p_filesz };
 	return 0;
-}
-
-int elf__tls_size(const struct elf *elf, uint64_t *ret)
-{
-	*ret = elf->tls_bytes;
-	return elf->tls_bytes ? 0 : -ENOENT;
 }
 
 /* The segment with all of [vaddr, vaddr + len) in the file; NULL: none. */

@@ -43,9 +43,6 @@ int elf__section(struct elf *elf, const char *name, struct elf_range *ret);
  */
 int elf__load(const struct elf *elf, unsigned index, struct elf_range *ret);
 
-/* The thread local storage of the file: its size, rounded up to its alignment. -ENOENT. */
-int elf__tls_size(const struct elf *elf, uint64_t *ret);
-
 /* vaddr → offset in the file. -ENOENT where the file has no byte for it. */
 int elf__offset(const struct elf *elf, uint64_t vaddr, uint64_t *ret);
 

@@ -16,7 +16,6 @@ static void look(struct elf *elf, uint64_t file_bytes)
 
 	elf__symbol(elf, "main", &range);
 	elf__section(elf, ".text", &range);
-	elf__tls_size(elf, &value);
 	elf__relocation(elf, 0x400000, &value);
 	for (unsigned i = 0; !elf__load(elf, i, &range); i++) {
 		if (range.size > file_bytes)

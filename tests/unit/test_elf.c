@@ -85,7 +85,6 @@ static void test_tables(void **state)
 	assert_int_equal(elf__load(elf, 0, &range), 0);
 	assert_int_equal(range.vaddr, IMAGE_BASE);
 	assert_int_equal(elf__load(elf, 1, &range), -ENOENT);
-	assert_int_equal(elf__tls_size(elf, &offset), -ENOENT);
 	assert_int_equal(elf__read(elf, IMAGE_BASE + IMAGE_BYTES, &offset, 8), -ENOENT);
 	elf__free(elf);
 	close(fd);

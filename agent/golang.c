@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/golang.h"
+
+#include <errno.h>
+#include <string.h>
+#include "agent/pclntab.h"
+
+#define CODE_MAX 1024 /* of a function that is read; those wanted are a tenth of it */
+
+enum { NEWPROC1, NEWPROC, NEWCORO, SIGPANIC0, FUNCTIONS };
+
+struct code {
+	uint64_t vaddr;
+	size_t len;
+	uint8_t bytes[CODE_MAX];
+};
+
+static int read_code(const struct elf *elf, const struct pclntab_function *function, uint64_t base,
+		     struct code *ret)
+{
+	if (!function->size)
+		return -ENOENT;
+	ret->vaddr = base + function->entry;
+	ret->len = function->size < CODE_MAX ? function->size : CODE_MAX;
+	return elf__read(elf, ret->vaddr, ret->bytes, ret->len);
+}
+
+static bool begins(const struct code *code, size_t at, const void *bytes, size_t len)
+{
+	return at <= code->len && len <= code->len - at && !memcmp(code->bytes + at, bytes, len);
+}
+
+/* A function that may grow the stack begins by comparing it with the g in its register. */
+static bool checks_stack(const struct code *code, uint16_t machine)
+{
+	static const uint8_t compare[] = { 0x49, 0x3b, 0x66, 0x10 };     /* rsp, 16(r14) */
+	static const uint8_t compare_far[] = { 0x4d, 0x3b, 0x66, 0x10 }; /* r12, 16(r14) */
+	static const uint8_t address[] = { 0x4c, 0x8d, 0x64, 0x24 };     /* lea n(rsp), r12 */
+	static const uint8_t address_far[] = { 0x4c, 0x8d, 0xa4, 0x24 }; /* the same, n wide */
+	static const uint8_t load[] = { 0x90, 0x0b, 0x40, 0xf9 };        /* ldr x16, [x28, 16] */
+
+	if (machine == EM_AARCH64)
+		return begins(code, 0, load, sizeof(load));
+	return begins(code, 0, compare, sizeof(compare)) ||
+	       (begins(code, 0, address, sizeof(address)) &&
+		begins(code, 5, compare_far, sizeof(compare_far))) ||
+	       (begins(code, 0, address_far, sizeof(address_far)) &&
+		begins(code, 8, compare_far, sizeof(compare_far)));
+}
+
+/* Whether the instruction at `at` calls `target`; *ret_len: its length. */
+static bool calls(const struct code *code, size_t at, uint64_t target, uint16_t machine,
+		  size_t *ret_len)
+{
+	uint64_t from = code->vaddr + at;
+	uint32_t word;
+	int32_t jump;
+
+	if (machine == EM_AARCH64) {
+		*ret_len = 4;
+		if (at % 4 || code->len - at < 4)
+			return false;
+		memcpy(&word, code->bytes + at, 4);
+		return word == (0x94000000 | (((target - from) >> 2) & 0x3ffffff)); /* bl */
+	}
+	*ret_len = 5;
+	if (code->len - at < 5 || code->bytes[at] != 0xe8) /* call rel32 */
+		return false;
+	memcpy(&jump, code->bytes + at + 1, 4);
+	return from + 5 + jump == target;
+}
+
+/*
+ * The one call of `target` in the code. On x86 the bytes are not decoded: five that are a call to
+ * just that address are one, unless two of them are found.
+ */
+static int find_call(const struct elf *elf, const struct code *code, uint64_t target,
+		     struct golang_start *ret)
+{
+	unsigned found = 0;
+	size_t len;
+
+	for (size_t at = 0; at < code->len; at++) {
+		if (!calls(code, at, target, elf__machine(elf), &len))
+			continue;
+		found++;
+		if (elf__offset(elf, code->vaddr + at, &ret->call) ||
+		    elf__offset(elf, code->vaddr + at + len, &ret->after))
+			return -ENOTSUP;
+	}
+	return found == 1 ? 0 : -ENOTSUP;
+}
+
+/*
+ * x86-64: runtime.sigpanic0 begins by loading g, so it shows where g is: at a constant offset, or
+ * (position independent) through a register. C code in the program may have thread locals too.
+ */
+static int find_g(const struct elf *elf, const struct code *code, int32_t *ret)
+{
+	static const uint8_t load[] = { 0x64, 0x4c, 0x8b, 0x34, 0x25 }; /* mov fs:n, r14 */
+	static const uint8_t constant[] = { 0x49, 0xc7, 0xc6 };         /* mov n, r14 */
+	static const uint8_t through[] = { 0x64, 0x4d, 0x8b, 0x36 };    /* mov fs:(r14), r14 */
+	size_t at;
+
+	*ret = 0;
+	if (elf__machine(elf) == EM_AARCH64)
+		return 0;
+	if (begins(code, 0, load, sizeof(load)))
+		at = sizeof(load);
+	else if (begins(code, 0, constant, sizeof(constant)) &&
+		 begins(code, 7, through, sizeof(through)))
+		at = sizeof(constant);
+	else
+		return -ENOTSUP;
+	if (code->len < at + 4)
+		return -ENOTSUP;
+	memcpy(ret, code->bytes + at, 4);
+	return *ret < 0 ? 0 : -ENOTSUP; /* thread locals of a program lie below the base */
+}
+
+static int inspect_at(const struct elf *elf, const struct pclntab_function *functions,
+		      uint64_t base, struct golang *ret)
+{
+	uint64_t target = base + functions[NEWPROC1].entry;
+	struct code code;
+	int err;
+
+	if (read_code(elf, &functions[NEWPROC1], base, &code) ||
+	    !checks_stack(&code, elf__machine(elf)))
+		return -ENOTSUP;
+	if (read_code(elf, &functions[NEWPROC], base, &code) ||
+	    !checks_stack(&code, elf__machine(elf)) ||
+	    find_call(elf, &code, target, &ret->starts[0]))
+		return -ENOTSUP;
+	ret->start_count = 1;
+	/* Go 1.23 and later; without it a coroutine's g might keep its last request */
+	if (functions[NEWCORO].size) {
+		err = read_code(elf, &functions[NEWCORO], base, &code);
+		if (err || find_call(elf, &code, target, &ret->starts[1]))
+			return -ENOTSUP;
+		ret->start_count = 2;
+	}
+	if (read_code(elf, &functions[SIGPANIC0], base, &code))
+		return -ENOTSUP;
+	return find_g(elf, &code, &ret->g_offset);
+}
+
+int golang__inspect(struct elf *elf, struct golang *ret)
+{
+	struct pclntab_function functions[FUNCTIONS] = {
+		[NEWPROC1] = { .name = "runtime.newproc1" },
+		[NEWPROC] = { .name = "runtime.newproc.func1" },
+		[NEWCORO] = { .name = "runtime.newcoro.func1" },
+		[SIGPANIC0] = { .name = "runtime.sigpanic0" },
+	};
+	uint64_t bases[PCLNTAB_BASES];
+	struct pclntab table;
+	unsigned count;
+	int err = pclntab__find(elf, &table);
+
+	if (err)
+		return err;
+	err = pclntab__functions(elf, &table, functions, FUNCTIONS);
+	if (err)
+		return err == -ENOMEM ? err : -ENOTSUP;
+	*ret = (struct golang){ .parent_argument = table.layout == PCLNTAB_1_16 ? 3 : 1 };
+	count = pclntab__bases(elf, &table, bases);
+	err = -ENOTSUP;
+	for (unsigned i = 0; i < count && err; i++)
+		err = inspect_at(elf, functions, bases[i], ret);
+	return err;
+}

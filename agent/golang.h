@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * golang: what a Go program must be asked to follow its goroutines: where its threads keep the
+ * goroutine that they run, and where one goroutine starts another.
+ *
+ * A start is seen at the runtime's one call of runtime.newproc1 (the parent is an argument) and at
+ * the instruction behind it (the new g is the result). Not at newproc1's own return: a return
+ * probe replaces the address on a stack that Go moves and unwinds. Only the register calling
+ * convention of Go 1.17 is understood; before it, nothing is.
+ */
+#ifndef REQTAP_GOLANG_H
+#define REQTAP_GOLANG_H
+
+#include "agent/elf.h"
+
+#define GOLANG_STARTS 2 /* go statements; coroutines of iter.Pull */
+
+struct golang_start {
+	uint64_t call;  /* offset in the file */
+	uint64_t after; /* likewise, of the instruction that the call returns to */
+};
+
+struct golang {
+	/* x86-64: the thread's g is at fs base + this; Arm: it is in x28, this is 0 */
+	int32_t g_offset;
+	/* number of newproc1's argument that is the starting goroutine: 1, or 3 in Go 1.17 */
+	unsigned parent_argument;
+	struct golang_start starts[GOLANG_STARTS];
+	unsigned start_count; /* at least 1 */
+};
+
+/*
+ * -ENOENT: not a Go program. -ENOTSUP: one that is not understood: too old, damaged, or changed by
+ * a newer Go. No place is given unless the code there was read and is what it should be.
+ */
+int golang__inspect(struct elf *elf, struct golang *ret);
+
+#endif
