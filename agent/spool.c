@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "agent/db.h"
 #include "agent/spool.h"
 
 enum statement {
@@ -64,32 +65,6 @@ struct spool {
 	struct spool_totals totals;
 };
 
-static int to_errno(int code)
-{
-	switch (code & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_DONE:
-	case SQLITE_ROW:
-		return 0;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-		return -EROFS;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	/* A file of another make: its table or columns are not ours. */
-	case SQLITE_ERROR:
-		return -EBADMSG;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	case SQLITE_BUSY:
-		return -EBUSY;
-	default:
-		return -EIO;
-	}
-}
-
 /* Steps a statement once; the caller resets it after it has read the row. */
 static int step(sqlite3_stmt *statement)
 {
@@ -97,7 +72,7 @@ static int step(sqlite3_stmt *statement)
 
 	if (code == SQLITE_ROW)
 		return 0;
-	return code == SQLITE_DONE ? -ENOENT : to_errno(code);
+	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
 }
 
 static int run(sqlite3_stmt *statement)
@@ -135,7 +110,7 @@ static int prepare(struct spool *spool)
 	for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
 		code = sqlite3_prepare_v3(spool->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 					  &spool->statements[i], NULL);
-	return code == SQLITE_OK ? read_totals(spool) : to_errno(code);
+	return code == SQLITE_OK ? read_totals(spool) : db__errno(code);
 }
 
 struct spool *spool__open(const char *path, int *ret_err)
@@ -149,7 +124,7 @@ struct spool *spool__open(const char *path, int *ret_err)
 	code = sqlite3_open_v2(path ? path : ":memory:", &spool->db,
 			       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 			       NULL);
-	*ret_err = code == SQLITE_OK ? prepare(spool) : to_errno(code);
+	*ret_err = code == SQLITE_OK ? prepare(spool) : db__errno(code);
 	return *ret_err ? spool__close(spool) : spool;
 }
 
@@ -348,7 +323,7 @@ static int run_notice(struct spool *spool, enum statement which, int64_t id,
 static int in_transaction(struct spool *spool, int err)
 {
 	if (!err)
-		err = to_errno(sqlite3_exec(spool->db, "COMMIT", NULL, NULL, NULL));
+		err = db__errno(sqlite3_exec(spool->db, "COMMIT", NULL, NULL, NULL));
 	if (err)
 		sqlite3_exec(spool->db, "ROLLBACK", NULL, NULL, NULL);
 	return err;
@@ -367,7 +342,7 @@ int spool__drop(struct spool *spool, const struct spool_row *row, const int64_t 
 			count(spool, 0, -(int64_t)row->records, -(int64_t)row->len);
 		return err;
 	}
-	err = to_errno(sqlite3_exec(spool->db, "BEGIN", NULL, NULL, NULL));
+	err = db__errno(sqlite3_exec(spool->db, "BEGIN", NULL, NULL, NULL));
 	if (err)
 		return err;
 	err = run_notice(spool, NOTICE_ADD, notice, row);
@@ -401,7 +376,7 @@ int spool__split(struct spool *spool, int64_t id, const struct spool_row halves[
 	second.id = id_between(spool, id);
 	if (second.id == id)
 		return -EOVERFLOW;
-	err = to_errno(sqlite3_exec(spool->db, "BEGIN", NULL, NULL, NULL));
+	err = db__errno(sqlite3_exec(spool->db, "BEGIN", NULL, NULL, NULL));
 	if (err)
 		return err;
 	err = spool__delete(spool, id);
