@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include "agent/db.h"
+
+#define PAGE_BYTES 8192
+#define IDENTITY_SLACK_NS 60000000000LL
+#define BUSY_MS 1000 /* for a reader that recovers the file after a crash */
+
+enum statement {
+	DELETE_CHUNKS,
+	PUT_CHUNK,
+	PUT_MAP,
+	DELETE_MAPS,
+	PUT_SEGMENT,
+	PUT_FILTER,
+	PUT_IDENTITY,
+	IDENTITIES,
+	LOOSE,
+	END,
+	BYTES,
+	OLDEST_SEGMENT,
+	OLDEST_CHUNK,
+	DELETE_SEGMENT,
+	DELETE_FILTER,
+	DELETE_IDENTITIES,
+	STATEMENTS,
+};
+
+static const char *const sql[STATEMENTS] = {
+	[DELETE_CHUNKS] = "DELETE FROM chunk WHERE seq >= ?1 AND seq < ?2",
+	[PUT_CHUNK] =
+		"INSERT INTO chunk (seq, records, missing, first_ns, last_ns, levels, raw_len,"
+		" data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[PUT_MAP] = "INSERT INTO loose (seq, map) VALUES (?1, ?2)",
+	[DELETE_MAPS] = "DELETE FROM loose WHERE seq < ?1",
+	[PUT_SEGMENT] = "INSERT INTO segment (first_seq, end_seq, first_ns, last_ns, blocks)"
+			" VALUES (?1, ?2, ?3, ?4, ?5)",
+	[PUT_FILTER] = "INSERT INTO filter (row, words) VALUES (?1, ?2)",
+	[PUT_IDENTITY] =
+		"INSERT INTO identity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+		" ON CONFLICT (id) DO UPDATE SET first_ns = min(first_ns, excluded.first_ns),"
+		" last_ns = max(last_ns, excluded.last_ns), records = records + excluded.records",
+	[IDENTITIES] = "SELECT * FROM identity ORDER BY id",
+	[LOOSE] =
+		"SELECT " STORE_BLOCK_COLUMNS
+		", map, CASE WHEN raw_len THEN NULL ELSE data END FROM chunk"
+		" LEFT JOIN loose USING (seq)"
+		" WHERE chunk.seq >= (SELECT coalesce(max(end_seq), 0) FROM segment) ORDER BY seq",
+	[END] = "SELECT seq + records FROM chunk ORDER BY seq DESC LIMIT 1",
+	[BYTES] = "SELECT coalesce(sum(length(data)), 0), count(*),"
+		  " (SELECT count(*) FROM segment) FROM chunk",
+	[OLDEST_SEGMENT] = "SELECT 1, first_seq, end_seq, last_ns FROM segment"
+			   " ORDER BY first_seq LIMIT 1",
+	[OLDEST_CHUNK] = "SELECT 0, seq, seq + 1, last_ns FROM chunk ORDER BY seq LIMIT 1",
+	[DELETE_SEGMENT] = "DELETE FROM segment WHERE first_seq = ?1",
+	[DELETE_FILTER] = "DELETE FROM filter WHERE row >= ?1 AND row < ?2",
+	[DELETE_IDENTITIES] = "DELETE FROM identity WHERE last_ns < ?1",
+};
+
+/*
+ * auto_vacuum is incremental: a smaller bound gives the disk back. A checkpoint each 16 MiB, as in
+ * spool.c; secure_delete would write every deleted block once more.
+ */
+static const char setup[] =
+	"PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA secure_delete = OFF;"
+	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 2048;"
+	"PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -2048;"
+	"CREATE TABLE IF NOT EXISTS chunk (seq INTEGER PRIMARY KEY, records INTEGER NOT NULL,"
+	" missing INTEGER NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,"
+	" levels BLOB NOT NULL, raw_len INTEGER NOT NULL, data BLOB NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS segment (first_seq INTEGER PRIMARY KEY, end_seq INTEGER NOT "
+	"NULL, first_ns INTEGER NOT NULL,"
+	" last_ns INTEGER NOT NULL, blocks BLOB NOT NULL);"
+	"CREATE INDEX IF NOT EXISTS segment_end ON segment (end_seq);"
+	"CREATE TABLE IF NOT EXISTS filter (row INTEGER PRIMARY KEY, words BLOB NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS loose (seq INTEGER PRIMARY KEY, map BLOB NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS identity (id INTEGER PRIMARY KEY, replica TEXT NOT NULL,"
+	" model_id TEXT NOT NULL, model_version_id TEXT NOT NULL, environment TEXT NOT NULL,"
+	" chainlet_id TEXT NOT NULL, training_job_id TEXT NOT NULL, first_ns INTEGER NOT NULL,"
+	" last_ns INTEGER NOT NULL, records INTEGER NOT NULL);"
+	"PRAGMA user_version = 1;";
+
+_Static_assert(STORE_FORMAT == 1, "also in the text above");
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *statements[STATEMENTS];
+	uint64_t bytes;
+	uint64_t bytes_before; /* the transaction */
+	int64_t end;
+};
+
+static int step(sqlite3_stmt *statement)
+{
+	int code = sqlite3_step(statement);
+
+	if (code == SQLITE_ROW)
+		return 0;
+	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
+}
+
+static int run(sqlite3_stmt *statement)
+{
+	int err = step(statement);
+
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int execute(struct store *store, const char *text)
+{
+	return db__errno(sqlite3_exec(store->db, text, NULL, NULL, NULL));
+}
+
+/* What a row of so many bytes takes of the file: whole pages, once it is larger than one. */
+static uint64_t stored_bytes(uint64_t len)
+{
+	return len < PAGE_BYTES / 2 ? len + 64 : (len + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
+}
+
+#define MATRIX_BYTES (FILTER_ROWS * PAGE_BYTES)
+
+static int read_totals(struct store *store)
+{
+	sqlite3_stmt *bytes = store->statements[BYTES], *end = store->statements[END];
+	int err = step(bytes);
+
+	if (!err)
+		store->bytes = (uint64_t)sqlite3_column_int64(bytes, 0) +
+			       (uint64_t)sqlite3_column_int64(bytes, 1) * PAGE_BYTES / 2 +
+			       (uint64_t)sqlite3_column_int64(bytes, 2) * MATRIX_BYTES;
+	sqlite3_reset(bytes);
+	if (err)
+		return err;
+	err = step(end);
+	store->end = err ? 1 : sqlite3_column_int64(end, 0);
+	sqlite3_reset(end);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* A file of another format is not ours to write to. */
+static int check_format(struct store *store)
+{
+	sqlite3_stmt *statement = NULL;
+	int format = -1, code;
+
+	code = sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &statement, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_step(statement);
+	if (code == SQLITE_ROW)
+		format = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	if (code != SQLITE_ROW)
+		return db__errno(code);
+	return format == 0 || format == STORE_FORMAT ? 0 : -EBADMSG;
+}
+
+static int prepare(struct store *store)
+{
+	int code, err;
+
+	sqlite3_busy_timeout(store->db, BUSY_MS);
+	err = check_format(store);
+	if (err)
+		return err;
+	code = sqlite3_exec(store->db, setup, NULL, NULL, NULL);
+	for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
+		code = sqlite3_prepare_v3(store->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+					  &store->statements[i], NULL);
+	return code == SQLITE_OK ? read_totals(store) : db__errno(code);
+}
+
+struct store *store__open(const char *path, int *ret_err)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	int code;
+
+	*ret_err = -ENOMEM;
+	if (!store)
+		return NULL;
+	code = sqlite3_open_v2(path ? path : ":memory:", &store->db,
+			       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			       NULL);
+	*ret_err = code == SQLITE_OK ? prepare(store) : db__errno(code);
+	return *ret_err ? store__close(store) : store;
+}
+
+struct store *store__close(struct store *store)
+{
+	if (!store)
+		return NULL;
+	for (int i = 0; i < STATEMENTS; i++)
+		sqlite3_finalize(store->statements[i]);
+	sqlite3_close(store->db);
+	free(store);
+	return NULL;
+}
+
+int store__begin(struct store *store)
+{
+	store->bytes_before = store->bytes;
+	return execute(store, "BEGIN IMMEDIATE");
+}
+
+int store__commit(struct store *store)
+{
+	int err = execute(store, "COMMIT");
+
+	if (err)
+		store__rollback(store);
+	return err;
+}
+
+void store__rollback(struct store *store)
+{
+	execute(store, "ROLLBACK");
+	store->bytes = store->bytes_before;
+}
+
+static int delete_chunks(struct store *store, int64_t first, int64_t end)
+{
+	sqlite3_stmt *statement = store->statements[DELETE_CHUNKS];
+
+	sqlite3_bind_int64(statement, 1, first);
+	sqlite3_bind_int64(statement, 2, end);
+	return run(statement);
+}
+
+int store__put_chunk(struct store *store, const struct store_block *block, size_t raw_len,
+		     const void *data, size_t len)
+{
+	sqlite3_stmt *statement = store->statements[PUT_CHUNK];
+	int64_t end = block->seq + block->records;
+	int err = block->seq < store->end ? delete_chunks(store, block->seq, end) : 0;
+
+	if (err)
+		return err;
+	sqlite3_bind_int64(statement, 1, block->seq);
+	sqlite3_bind_int64(statement, 2, block->records);
+	sqlite3_bind_int64(statement, 3, block->missing);
+	sqlite3_bind_int64(statement, 4, (int64_t)block->first_ns);
+	sqlite3_bind_int64(statement, 5, (int64_t)block->last_ns);
+	sqlite3_bind_blob(statement, 6, block->levels, sizeof(block->levels), SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 7, (int64_t)raw_len);
+	sqlite3_bind_blob64(statement, 8, data, len, SQLITE_STATIC);
+	err = run(statement);
+	if (err)
+		return err;
+	/* tails that it replaces are a few KiB, gone from the count at the next start */
+	store->bytes += stored_bytes(len);
+	store->end = end > store->end ? end : store->end;
+	return 0;
+}
+
+int store__put_map(struct store *store, int64_t seq, const struct filter_map *map)
+{
+	sqlite3_stmt *statement = store->statements[PUT_MAP];
+
+	sqlite3_bind_int64(statement, 1, seq);
+	sqlite3_bind_blob(statement, 2, map->bits, sizeof(map->bits), SQLITE_STATIC);
+	return run(statement);
+}
+
+static int delete_maps(struct store *store, int64_t end)
+{
+	sqlite3_stmt *statement = store->statements[DELETE_MAPS];
+
+	sqlite3_bind_int64(statement, 1, end);
+	return run(statement);
+}
+
+static int put_filter(struct store *store, int64_t first_seq, const struct filter_matrix *matrix)
+{
+	sqlite3_stmt *statement = store->statements[PUT_FILTER];
+	int err = 0;
+
+	for (int64_t row = 0; row < FILTER_ROWS && !err; row++) {
+		sqlite3_bind_int64(statement, 1, first_seq * FILTER_ROWS + row);
+		sqlite3_bind_blob(statement, 2, matrix->words + row * FILTER_ROW_WORDS,
+				  FILTER_ROW_WORDS * sizeof(matrix->words[0]), SQLITE_STATIC);
+		err = run(statement);
+	}
+	return err;
+}
+
+int store__put_segment(struct store *store, const struct store_block blocks[FILTER_BLOCKS],
+		       const struct filter_matrix *matrix)
+{
+	sqlite3_stmt *statement = store->statements[PUT_SEGMENT];
+	const struct store_block *last = &blocks[FILTER_BLOCKS - 1];
+	uint64_t first_ns = blocks[0].first_ns, last_ns = 0;
+	int err;
+
+	for (int i = 0; i < FILTER_BLOCKS; i++) {
+		first_ns = blocks[i].first_ns < first_ns ? blocks[i].first_ns : first_ns;
+		last_ns = blocks[i].last_ns > last_ns ? blocks[i].last_ns : last_ns;
+	}
+	sqlite3_bind_int64(statement, 1, blocks[0].seq);
+	sqlite3_bind_int64(statement, 2, last->seq + last->records);
+	sqlite3_bind_int64(statement, 3, (int64_t)first_ns);
+	sqlite3_bind_int64(statement, 4, (int64_t)last_ns);
+	sqlite3_bind_blob(statement, 5, blocks, FILTER_BLOCKS * sizeof(*blocks), SQLITE_STATIC);
+	err = run(statement);
+	if (!err)
+		err = put_filter(store, blocks[0].seq, matrix);
+	if (!err)
+		err = delete_maps(store, last->seq + last->records);
+	if (!err)
+		store->bytes += MATRIX_BYTES;
+	return err;
+}
+
+int store__put_identity(struct store *store, const struct store_identity *identity)
+{
+	const struct replica *r = &identity->replica;
+	const struct str texts[] = { r->replica,     r->model_id,    r->model_version_id,
+				     r->environment, r->chainlet_id, r->training_job_id };
+	sqlite3_stmt *statement = store->statements[PUT_IDENTITY];
+
+	sqlite3_bind_int64(statement, 1, identity->id);
+	for (int i = 0; i < 6; i++)
+		sqlite3_bind_text(statement, 2 + i, texts[i].len ? texts[i].data : "",
+				  (int)texts[i].len, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 8, (int64_t)identity->first_ns);
+	sqlite3_bind_int64(statement, 9, (int64_t)identity->last_ns);
+	sqlite3_bind_int64(statement, 10, (int64_t)identity->records);
+	return run(statement);
+}
+
+static struct str column_str(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return (struct str){ text, text ? (size_t)sqlite3_column_bytes(statement, column) : 0 };
+}
+
+void store__read_identity(sqlite3_stmt *statement, struct store_identity *ret)
+{
+	*ret = (struct store_identity){
+		.id = (uint32_t)sqlite3_column_int64(statement, 0),
+		.replica = {
+			.replica = column_str(statement, 1),
+			.model_id = column_str(statement, 2),
+			.model_version_id = column_str(statement, 3),
+			.environment = column_str(statement, 4),
+			.chainlet_id = column_str(statement, 5),
+			.training_job_id = column_str(statement, 6),
+		},
+		.first_ns = (uint64_t)sqlite3_column_int64(statement, 7),
+		.last_ns = (uint64_t)sqlite3_column_int64(statement, 8),
+		.records = (uint64_t)sqlite3_column_int64(statement, 9),
+	};
+}
+
+int store__identities(struct store *store,
+		      void (*fn)(void *ctx, const struct store_identity *identity), void *ctx)
+{
+	sqlite3_stmt *statement = store->statements[IDENTITIES];
+	struct store_identity identity;
+	int err;
+
+	while (!(err = step(statement))) {
+		store__read_identity(statement, &identity);
+		fn(ctx, &identity);
+	}
+	sqlite3_reset(statement);
+	return err == -ENOENT ? 0 : err;
+}
+
+void store__read_block(sqlite3_stmt *statement, struct store_block *ret)
+{
+	*ret = (struct store_block){
+		.seq = sqlite3_column_int64(statement, 0),
+		.records = (uint32_t)sqlite3_column_int64(statement, 1),
+		.missing = (uint32_t)sqlite3_column_int64(statement, 2),
+		.first_ns = (uint64_t)sqlite3_column_int64(statement, 3),
+		.last_ns = (uint64_t)sqlite3_column_int64(statement, 4),
+	};
+	if (sqlite3_column_bytes(statement, 5) == sizeof(ret->levels))
+		memcpy(ret->levels, sqlite3_column_blob(statement, 5), sizeof(ret->levels));
+}
+
+int store__loose(struct store *store,
+		 int (*fn)(void *ctx, const struct store_block *block, const struct filter_map *map,
+			   const void *data, size_t len),
+		 void *ctx)
+{
+	sqlite3_stmt *statement = store->statements[LOOSE];
+	const struct filter_map *map;
+	struct store_block block;
+	int err;
+
+	while (!(err = step(statement))) {
+		store__read_block(statement, &block);
+		if (sqlite3_column_bytes(statement, 6) == sizeof(struct filter_map))
+			map = sqlite3_column_blob(statement, 6);
+		else
+			map = NULL;
+		err = fn(ctx, &block, map, sqlite3_column_blob(statement, 7),
+			 (size_t)sqlite3_column_bytes(statement, 7));
+		if (err)
+			break;
+	}
+	sqlite3_reset(statement);
+	return err == -ENOENT ? 0 : err;
+}
+
+int64_t store__end(struct store *store)
+{
+	return store->end;
+}
+
+uint64_t store__bytes(const struct store *store)
+{
+	return store->bytes;
+}
+
+struct range {
+	bool is_segment; /* or a chunk alone */
+	int64_t first, end;
+	uint64_t last_ns;
+};
+
+static int oldest(struct store *store, struct range *ret)
+{
+	enum statement kinds[] = { OLDEST_SEGMENT, OLDEST_CHUNK };
+	int err = -ENOENT;
+
+	for (int k = 0; k < 2 && err == -ENOENT; k++) {
+		sqlite3_stmt *statement = store->statements[kinds[k]];
+
+		err = step(statement);
+		if (!err)
+			*ret = (struct range){
+				.is_segment = sqlite3_column_int64(statement, 0),
+				.first = sqlite3_column_int64(statement, 1),
+				.end = sqlite3_column_int64(statement, 2),
+				.last_ns = (uint64_t)sqlite3_column_int64(statement, 3),
+			};
+		sqlite3_reset(statement);
+	}
+	return err;
+}
+
+static int delete_segment(struct store *store, int64_t first_seq)
+{
+	sqlite3_stmt *segment = store->statements[DELETE_SEGMENT];
+	sqlite3_stmt *filter = store->statements[DELETE_FILTER];
+	int err;
+
+	sqlite3_bind_int64(segment, 1, first_seq);
+	err = run(segment);
+	if (err)
+		return err;
+	sqlite3_bind_int64(filter, 1, first_seq * FILTER_ROWS);
+	sqlite3_bind_int64(filter, 2, (first_seq + 1) * FILTER_ROWS);
+	return run(filter);
+}
+
+/* Records arrive a little out of order, so an identity's last one may lie in the next chunk. */
+static int delete_identities(struct store *store, uint64_t last_ns)
+{
+	sqlite3_stmt *statement = store->statements[DELETE_IDENTITIES];
+
+	sqlite3_bind_int64(statement, 1, (int64_t)last_ns - IDENTITY_SLACK_NS);
+	return run(statement);
+}
+
+int store__drop_oldest(struct store *store, uint64_t before_ns)
+{
+	int64_t end = store->end;
+	struct range range;
+	int err = oldest(store, &range);
+
+	if (!err && range.last_ns >= before_ns)
+		err = -ENOENT;
+	if (!err)
+		err = delete_chunks(store, range.first, range.end);
+	if (!err && range.is_segment)
+		err = delete_segment(store, range.first);
+	if (!err)
+		err = delete_maps(store, range.end);
+	if (!err)
+		err = delete_identities(store, range.last_ns);
+	if (!err)
+		err = read_totals(store);
+	store->end = end; /* also where nothing is left: numbers are not given twice */
+	return err;
+}
+
+int store__trim(struct store *store)
+{
+	return execute(store, "PRAGMA incremental_vacuum");
+}

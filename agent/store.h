@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store: history's SQLite file (WAL), the writing side. It knows tables, not records.
+ *
+ *   chunk     records seq … seq + records - 1; a tail as it came, or a block, compressed
+ *   segment   FILTER_BLOCKS blocks: where, when, which levels
+ *   filter    a segment's filter matrix, a row of words each
+ *   loose     the filter maps of blocks that are in no segment yet
+ *   identity  whose lines there are: a struct replica each, and when its lines were
+ *
+ * A record's number (seq) is its place in the order of arrival; it never changes. Readers
+ * (search.h) see whole transactions only.
+ *
+ * A file of its own beside the outbox's: SQLite has one writer a file, and a put of the outbox must
+ * never wait for history; nor may history be lost where the outbox starts its file anew.
+ *
+ * Functions return 0 or a negative errno of db.h.
+ */
+#ifndef REQTAP_STORE_H
+#define REQTAP_STORE_H
+
+#include <sqlite3.h>
+#include "agent/chunk.h"
+#include "agent/filter.h"
+
+#define STORE_FILE "history.db"
+#define STORE_FORMAT 1 /* user_version; another one is set aside */
+
+/* What a segment says of each of its blocks; as it stands in the file. */
+struct store_block {
+	int64_t seq;
+	uint64_t first_ns; /* the earliest and the latest time in it */
+	uint64_t last_ns;
+	uint32_t records;
+	uint32_t missing;
+	uint32_t levels[CHUNK_LEVELS];
+};
+
+struct store_identity {
+	uint32_t id;
+	struct replica replica;
+	uint64_t first_ns;
+	uint64_t last_ns;
+	uint64_t records; /* to be added */
+};
+
+struct store;
+
+/* `path` NULL: in memory. NULL with *ret_err. */
+struct store *store__open(const char *path, int *ret_err);
+struct store *store__close(struct store *store);
+
+int store__begin(struct store *store);
+int store__commit(struct store *store);
+void store__rollback(struct store *store);
+
+/* `raw_len` is 0 for a tail, which stands as it is; of a block the data is zstd. The chunks that
+ * hold the same records are replaced. */
+int store__put_chunk(struct store *store, const struct store_block *block, size_t raw_len,
+		     const void *data, size_t len);
+
+/* A block's map, until a segment has it. */
+int store__put_map(struct store *store, int64_t seq, const struct filter_map *map);
+
+int store__put_segment(struct store *store, const struct store_block blocks[FILTER_BLOCKS],
+		       const struct filter_matrix *matrix);
+
+/* New, or its times and count widened. */
+int store__put_identity(struct store *store, const struct store_identity *identity);
+
+/* Each one known; the texts live until the callback returns. */
+int store__identities(struct store *store,
+		      void (*fn)(void *ctx, const struct store_identity *identity), void *ctx);
+
+/* Chunks that are in no segment yet, in order: a tail with its data, a block with its map. They
+ * live until the callback returns, whose error ends it. */
+int store__loose(struct store *store,
+		 int (*fn)(void *ctx, const struct store_block *block, const struct filter_map *map,
+			   const void *data, size_t len),
+		 void *ctx);
+
+/* Behind the last record: the next record's number, at least 1. */
+int64_t store__end(struct store *store);
+
+/* Bytes that chunks and filters take. */
+uint64_t store__bytes(const struct store *store);
+
+/* Deletes the oldest segment, or, when there is none, the oldest chunk, if its newest record is
+ * older than the time, and identities that are older than all; -ENOENT: none is. */
+int store__drop_oldest(struct store *store, uint64_t before_ns);
+
+/* Gives free pages back to the disk. */
+int store__trim(struct store *store);
+
+/* Columns as the statements of store and search select them. */
+void store__read_block(sqlite3_stmt *statement, struct store_block *ret);
+void store__read_identity(sqlite3_stmt *statement, struct store_identity *ret);
+#define STORE_BLOCK_COLUMNS "seq, records, missing, first_ns, last_ns, levels"
+
+#endif
