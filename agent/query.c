@@ -61,9 +61,27 @@ const char *query__prefix(enum query_field field)
 	return field < QUERY_FIELDS ? prefixes[field] : NULL;
 }
 
+/* Eight bytes at once: most of a search is spent here. */
+static uint64_t fold_word(uint64_t word)
+{
+	const uint64_t ones = 0x0101010101010101;
+	uint64_t low = word & 0x7f * ones;
+	uint64_t from_a = low + (0x80 - 'A') * ones, beyond_z = low + (0x7f - 'Z') * ones;
+
+	return word | (~word & 0x80 * ones & (from_a ^ beyond_z)) >> 2;
+}
+
 void query__fold(const char *text, size_t len, char *ret)
 {
-	for (size_t i = 0; i < len; i++)
+	size_t i = 0;
+	uint64_t word;
+
+	for (; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, text + i, sizeof(word));
+		word = fold_word(word);
+		memcpy(ret + i, &word, sizeof(word));
+	}
+	for (; i < len; i++)
 		ret[i] = text[i] | (text[i] >= 'A' && text[i] <= 'Z') << 5;
 }
 
@@ -182,7 +200,7 @@ static int read_term(struct parser *p)
 {
 	size_t start = p->at, value_at;
 	enum query_field field;
-	struct str value;
+	struct str value = { NULL, 0 };
 	int err = read_prefix(p, &field);
 
 	value_at = p->at;

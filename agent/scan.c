@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/scan.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <zstd.h>
+#include "agent/db.h"
+
+#define BUSY_MS 1000
+#define RAW_MAX (1ULL << 30) /* of one chunk: more is no chunk of ours */
+
+enum statement {
+	SEGMENT_BEFORE,
+	SEGMENT_AFTER,
+	CHUNK_BEFORE,
+	CHUNK_AFTER,
+	DATA,
+	FILTER,
+	MAP,
+	END,
+	IDENTITIES,
+	VERSION,
+	STATEMENTS,
+};
+
+#define SEGMENT "SELECT first_seq, end_seq, first_ns, last_ns, blocks FROM segment "
+#define CHUNK "SELECT " STORE_BLOCK_COLUMNS ", raw_len, data FROM chunk "
+
+static const char *const sql[STATEMENTS] = {
+	[SEGMENT_BEFORE] = SEGMENT "WHERE first_seq < ?1 ORDER BY first_seq DESC LIMIT 1",
+	[SEGMENT_AFTER] = SEGMENT "WHERE end_seq > ?1 ORDER BY end_seq LIMIT 1",
+	[CHUNK_BEFORE] = CHUNK "WHERE seq < ?1 ORDER BY seq DESC LIMIT 1",
+	/* the one that begins before ?1 may reach beyond it */
+	[CHUNK_AFTER] = CHUNK "WHERE seq >= coalesce((SELECT seq FROM chunk WHERE seq <= ?1"
+			      " ORDER BY seq DESC LIMIT 1), 0) AND seq + records > ?1"
+			      " ORDER BY seq LIMIT 1",
+	[DATA] = "SELECT raw_len, data FROM chunk WHERE seq = ?1",
+	[FILTER] = "SELECT words FROM filter WHERE row = ?1",
+	[MAP] = "SELECT map FROM loose WHERE seq = ?1",
+	[END] = "SELECT seq + records FROM chunk ORDER BY seq DESC LIMIT 1",
+	[IDENTITIES] = "SELECT * FROM identity ORDER BY id",
+	[VERSION] = "PRAGMA data_version",
+};
+
+/* The segment that was looked at last. */
+struct segment {
+	int64_t first_seq, end_seq; /* end 0: none */
+	uint64_t first_ns, last_ns;
+	struct store_block blocks[FILTER_BLOCKS];
+	uint32_t mask; /* of its blocks, those that may match */
+};
+
+struct scan {
+	sqlite3 *db;
+	sqlite3_stmt *statements[STATEMENTS];
+	char path[PATH_MAX];
+	dev_t device;
+	ino_t inode;
+	struct segment segment;
+	const struct scan_plan *plan;
+	uint32_t words[FILTER_ROW_WORDS];
+	uint8_t *data;
+	size_t size;
+	uint64_t bytes;
+};
+
+static int step(sqlite3_stmt *statement)
+{
+	int code = sqlite3_step(statement);
+
+	if (code == SQLITE_ROW)
+		return 0;
+	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
+}
+
+static int prepare(struct scan *scan)
+{
+	int code = SQLITE_OK;
+
+	sqlite3_busy_timeout(scan->db, BUSY_MS);
+	sqlite3_exec(scan->db, "PRAGMA cache_size = -4096", NULL, NULL, NULL);
+	for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
+		code = sqlite3_prepare_v3(scan->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+					  &scan->statements[i], NULL);
+	return db__errno(code);
+}
+
+struct scan *scan__open(const char *path, int *ret_err)
+{
+	struct scan *scan = calloc(1, sizeof(*scan));
+	struct stat st;
+	int code;
+
+	*ret_err = -ENOMEM;
+	if (!scan)
+		return NULL;
+	snprintf(scan->path, sizeof(scan->path), "%s", path);
+	*ret_err = stat(path, &st) < 0 ? -errno : 0;
+	if (*ret_err)
+		return scan__close(scan);
+	scan->device = st.st_dev;
+	scan->inode = st.st_ino;
+	code = sqlite3_open_v2(path, &scan->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+	*ret_err = code == SQLITE_OK ? prepare(scan) : db__errno(code);
+	return *ret_err ? scan__close(scan) : scan;
+}
+
+struct scan *scan__close(struct scan *scan)
+{
+	if (!scan)
+		return NULL;
+	for (int i = 0; i < STATEMENTS; i++)
+		sqlite3_finalize(scan->statements[i]);
+	sqlite3_close(scan->db);
+	free(scan->data);
+	free(scan);
+	return NULL;
+}
+
+/* A row of the filter, whose bits lie at `row` * FILTER_ROW_WORDS. */
+static int read_row(struct scan *scan, int64_t first_seq, uint32_t row)
+{
+	sqlite3_stmt *statement = scan->statements[FILTER];
+	int err;
+
+	sqlite3_bind_int64(statement, 1, first_seq * FILTER_ROWS + row);
+	err = step(statement);
+	if (!err && sqlite3_column_bytes(statement, 0) == sizeof(scan->words))
+		memcpy(scan->words, sqlite3_column_blob(statement, 0), sizeof(scan->words));
+	else if (!err)
+		err = -EBADMSG;
+	sqlite3_reset(statement);
+	return err;
+}
+
+/* Blocks of the segment in which all bits of the probe are set. */
+static int probe_mask(struct scan *scan, const struct filter_probe *probe, uint32_t *ret)
+{
+	uint32_t row = UINT32_MAX, mask = UINT32_MAX;
+	int err = 0;
+
+	for (unsigned i = 0; i < probe->count && mask && !err; i++) {
+		uint32_t bit = probe->bits[i];
+
+		if (bit / FILTER_ROW_WORDS != row) {
+			row = bit / FILTER_ROW_WORDS;
+			err = read_row(scan, scan->segment.first_seq, row);
+		}
+		mask &= scan->words[bit % FILTER_ROW_WORDS];
+	}
+	*ret = mask;
+	return err;
+}
+
+static int filter_mask(struct scan *scan, uint32_t *ret)
+{
+	const struct scan_plan *plan = scan->plan;
+	int err = 0;
+
+	for (unsigned g = 0; g < plan->group_count && *ret && !err; g++) {
+		const struct scan_group *group = &plan->groups[g];
+		uint32_t any = 0, mask;
+
+		for (unsigned p = 0; p < group->count && !err; p++) {
+			err = probe_mask(scan, &group->probes[p], &mask);
+			any |= mask;
+		}
+		*ret &= group->count ? any : UINT32_MAX;
+	}
+	return err;
+}
+
+static bool overlaps(const struct scan_plan *plan, uint64_t first_ns, uint64_t last_ns)
+{
+	return first_ns < plan->until_ns && last_ns >= plan->since_ns;
+}
+
+static bool may_match(const struct scan_plan *plan, const struct store_block *block)
+{
+	if (!overlaps(plan, block->first_ns, block->last_ns))
+		return false;
+	if (block->missing && plan->notices)
+		return true;
+	for (unsigned level = 0; level < CHUNK_LEVELS; level++)
+		if (block->levels[level] && plan->levels & 1U << level)
+			return true;
+	return false;
+}
+
+static int make_mask(struct scan *scan)
+{
+	const struct scan_plan *plan = scan->plan;
+	struct segment *segment = &scan->segment;
+	uint32_t mask = 0, notices = 0;
+	int err;
+
+	for (int i = 0; i < FILTER_BLOCKS; i++) {
+		const struct store_block *block = &segment->blocks[i];
+
+		if (may_match(plan, block))
+			mask |= 1U << i;
+		if (mask & 1U << i && block->missing && plan->notices)
+			notices |= 1U << i;
+	}
+	err = filter_mask(scan, &mask);
+	segment->mask = mask | notices;
+	return err;
+}
+
+/* Reads the segment that the statement finds; -ENOENT. */
+static int find_segment(struct scan *scan, enum statement which, int64_t cursor)
+{
+	sqlite3_stmt *statement = scan->statements[which];
+	struct segment *segment = &scan->segment;
+	int err;
+
+	sqlite3_bind_int64(statement, 1, cursor);
+	err = step(statement);
+	if (!err) {
+		segment->first_seq = sqlite3_column_int64(statement, 0);
+		segment->end_seq = sqlite3_column_int64(statement, 1);
+		segment->first_ns = (uint64_t)sqlite3_column_int64(statement, 2);
+		segment->last_ns = (uint64_t)sqlite3_column_int64(statement, 3);
+		if (sqlite3_column_bytes(statement, 4) == sizeof(segment->blocks))
+			memcpy(segment->blocks, sqlite3_column_blob(statement, 4),
+			       sizeof(segment->blocks));
+		else
+			err = -EBADMSG;
+	}
+	sqlite3_reset(statement);
+	if (err)
+		segment->first_seq = segment->end_seq = 0;
+	segment->mask = 0;
+	if (err || !overlaps(scan->plan, segment->first_ns, segment->last_ns))
+		return err;
+	return make_mask(scan);
+}
+
+static bool map_hits(const struct scan_plan *plan, const uint8_t *bits)
+{
+	for (unsigned g = 0; g < plan->group_count; g++) {
+		const struct scan_group *group = &plan->groups[g];
+		bool any = !group->count;
+
+		for (unsigned p = 0; p < group->count && !any; p++) {
+			const struct filter_probe *probe = &group->probes[p];
+
+			any = true;
+			for (unsigned i = 0; i < probe->count; i++)
+				any = any && bits[probe->bits[i] / 8] >> probe->bits[i] % 8 & 1;
+		}
+		if (!any)
+			return false;
+	}
+	return true;
+}
+
+/* A block that is in no segment has a map of its own; a tail has none. */
+static bool loose_may_match(struct scan *scan, const struct scan_chunk *chunk)
+{
+	sqlite3_stmt *statement = scan->statements[MAP];
+	bool hit = true;
+
+	if (!may_match(scan->plan, &chunk->block))
+		return false;
+	if (chunk->tail || !scan->plan->group_count ||
+	    (chunk->block.missing && scan->plan->notices))
+		return true;
+	sqlite3_bind_int64(statement, 1, chunk->block.seq);
+	if (!step(statement) && sqlite3_column_bytes(statement, 0) == FILTER_BYTES)
+		hit = map_hits(scan->plan, sqlite3_column_blob(statement, 0));
+	sqlite3_reset(statement);
+	return hit;
+}
+
+/* A chunk that is in no segment, from its row; a tail's data with it. */
+static int find_chunk(struct scan *scan, enum statement which, int64_t cursor,
+		      struct scan_chunk *ret)
+{
+	sqlite3_stmt *statement = scan->statements[which];
+	int err;
+
+	sqlite3_bind_int64(statement, 1, cursor);
+	err = step(statement);
+	if (!err) {
+		*ret = (struct scan_chunk){ .tail = !sqlite3_column_int64(statement, 6) };
+		store__read_block(statement, &ret->block);
+		if (ret->tail)
+			ret->len = (size_t)sqlite3_column_bytes(statement, 7);
+		if (ret->len > scan->size) {
+			free(scan->data);
+			scan->data = malloc(ret->len);
+			scan->size = scan->data ? ret->len : 0;
+		}
+		if (ret->len && !scan->data)
+			err = -ENOMEM;
+		else if (ret->len)
+			memcpy(scan->data, sqlite3_column_blob(statement, 7), ret->len);
+		ret->data = ret->tail ? scan->data : NULL;
+		scan->bytes += ret->len;
+	}
+	sqlite3_reset(statement);
+	return err;
+}
+
+static bool in_segment(const struct scan *scan, int64_t seq)
+{
+	return seq >= scan->segment.first_seq && seq < scan->segment.end_seq;
+}
+
+void scan__begin(struct scan *scan, const struct scan_plan *plan)
+{
+	scan->plan = plan;
+	scan->segment.first_seq = INT64_MAX; /* not looked for yet */
+	scan->segment.end_seq = 0;
+}
+
+/* The last block of the segment before *cursor that may match; or the cursor goes before it. */
+static bool pick_before(struct segment *segment, int64_t *cursor, struct scan_chunk *ret)
+{
+	for (int i = FILTER_BLOCKS - 1; i >= 0; i--) {
+		if (segment->blocks[i].seq >= *cursor)
+			continue;
+		*cursor = segment->blocks[i].seq;
+		if (segment->mask & 1U << i) {
+			*ret = (struct scan_chunk){ .block = segment->blocks[i] };
+			return true;
+		}
+	}
+	return false;
+}
+
+int scan__before(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
+{
+	int err;
+
+	for (;;) {
+		if (*cursor - 1 < scan->segment.first_seq) {
+			err = find_segment(scan, SEGMENT_BEFORE, *cursor);
+			if (err && err != -ENOENT)
+				return err;
+		}
+		if (in_segment(scan, *cursor - 1)) {
+			if (scan->segment.last_ns + SCAN_SLACK_NS < scan->plan->since_ns)
+				return -ENOENT;
+			if (pick_before(&scan->segment, cursor, ret))
+				return 0;
+			continue;
+		}
+		err = find_chunk(scan, CHUNK_BEFORE, *cursor, ret);
+		if (err)
+			return err;
+		*cursor = ret->block.seq;
+		if (ret->block.last_ns + SCAN_SLACK_NS < scan->plan->since_ns)
+			return -ENOENT;
+		if (loose_may_match(scan, ret))
+			return 0;
+	}
+}
+
+static bool pick_after(struct segment *segment, int64_t *cursor, struct scan_chunk *ret)
+{
+	for (int i = 0; i < FILTER_BLOCKS; i++) {
+		const struct store_block *block = &segment->blocks[i];
+
+		if (block->seq + block->records <= *cursor)
+			continue;
+		*cursor = block->seq + block->records;
+		if (segment->mask & 1U << i) {
+			*ret = (struct scan_chunk){ .block = *block };
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Far enough behind the time asked for that nothing older can follow. */
+static bool is_beyond(const struct scan *scan, uint64_t first_ns)
+{
+	return first_ns > scan->plan->until_ns && first_ns - scan->plan->until_ns > SCAN_SLACK_NS;
+}
+
+int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
+{
+	int err;
+
+	for (;;) {
+		if (!in_segment(scan, *cursor)) {
+			err = find_segment(scan, SEGMENT_AFTER, *cursor);
+			if (err && err != -ENOENT)
+				return err;
+			if (!err && *cursor < scan->segment.first_seq)
+				*cursor = scan->segment.first_seq;
+		}
+		if (in_segment(scan, *cursor)) {
+			if (is_beyond(scan, scan->segment.first_ns))
+				return -ENOENT;
+			if (pick_after(&scan->segment, cursor, ret))
+				return 0;
+			continue;
+		}
+		err = find_chunk(scan, CHUNK_AFTER, *cursor, ret);
+		if (!err && is_beyond(scan, ret->block.first_ns))
+			err = -ENOENT;
+		if (err)
+			return err;
+		*cursor = ret->block.seq + ret->block.records;
+		if (loose_may_match(scan, ret))
+			return 0;
+	}
+}
+
+static int unpack(struct scan *scan, sqlite3_stmt *statement, struct scan_chunk *chunk)
+{
+	uint64_t raw_len = (uint64_t)sqlite3_column_int64(statement, 0);
+	size_t size;
+
+	if (raw_len > RAW_MAX)
+		return -EBADMSG;
+	if (raw_len > scan->size) {
+		free(scan->data);
+		scan->data = malloc(raw_len);
+		scan->size = scan->data ? raw_len : 0;
+	}
+	if (raw_len && !scan->data)
+		return -ENOMEM;
+	size = ZSTD_decompress(scan->data, raw_len, sqlite3_column_blob(statement, 1),
+			       (size_t)sqlite3_column_bytes(statement, 1));
+	if (ZSTD_isError(size) || size != raw_len)
+		return -EBADMSG;
+	chunk->data = scan->data;
+	chunk->len = raw_len;
+	scan->bytes += raw_len;
+	return 0;
+}
+
+int scan__load(struct scan *scan, struct scan_chunk *chunk)
+{
+	sqlite3_stmt *statement = scan->statements[DATA];
+	int err;
+
+	if (chunk->data)
+		return 0;
+	sqlite3_bind_int64(statement, 1, chunk->block.seq);
+	err = step(statement);
+	if (!err)
+		err = unpack(scan, statement, chunk);
+	sqlite3_reset(statement);
+	return err;
+}
+
+static int64_t one_number(struct scan *scan, enum statement which, int64_t none)
+{
+	sqlite3_stmt *statement = scan->statements[which];
+	int64_t number = step(statement) ? none : sqlite3_column_int64(statement, 0);
+
+	sqlite3_reset(statement);
+	return number;
+}
+
+int64_t scan__end(struct scan *scan)
+{
+	return one_number(scan, END, 1);
+}
+
+uint32_t scan__version(struct scan *scan)
+{
+	return (uint32_t)one_number(scan, VERSION, 0);
+}
+
+bool scan__is_stale(const struct scan *scan)
+{
+	struct stat st;
+
+	return stat(scan->path, &st) == 0 &&
+	       (st.st_ino != scan->inode || st.st_dev != scan->device);
+}
+
+int scan__identities(struct scan *scan,
+		     void (*fn)(void *ctx, const struct store_identity *identity), void *ctx)
+{
+	sqlite3_stmt *statement = scan->statements[IDENTITIES];
+	struct store_identity identity;
+	int err;
+
+	while (!(err = step(statement))) {
+		store__read_identity(statement, &identity);
+		fn(ctx, &identity);
+	}
+	sqlite3_reset(statement);
+	return err == -ENOENT ? 0 : err;
+}
+
+uint64_t scan__bytes(const struct scan *scan)
+{
+	return scan->bytes;
+}

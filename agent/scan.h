@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scan: history's file, the reading side: chunk after chunk, those left out that cannot hold what
+ * is searched. Each step reads what is there now, in a transaction of its own, so a long reading
+ * never keeps the writer's log from being reused; chunks that went meanwhile are passed over.
+ */
+#ifndef REQTAP_SCAN_H
+#define REQTAP_SCAN_H
+
+#include "agent/store.h"
+
+#define SCAN_SLACK_NS                                                                              \
+	60000000000ULL /* how much later a record may arrive than one that is newer                \
+			*/
+#define SCAN_ALTERNATIVES 16
+
+/* One of several probes must hit. */
+struct scan_group {
+	struct filter_probe probes[SCAN_ALTERNATIVES];
+	unsigned count; /* 0: says nothing */
+};
+
+/* What may match; a chunk that is left out certainly does not. */
+struct scan_plan {
+	uint64_t since_ns, until_ns; /* from since on, before until */
+	unsigned levels;             /* bit mask of chunk__level() */
+	bool notices;                /* chunks in which records are missing match too */
+	struct scan_group *groups;   /* all must hit */
+	unsigned group_count;
+};
+
+struct scan_chunk {
+	struct store_block block;
+	bool tail;           /* of times and levels its block says more than is in it */
+	const uint8_t *data; /* NULL: not loaded */
+	size_t len;
+};
+
+struct scan;
+
+/* NULL with *ret_err: -ENOENT no such file; else db.h. */
+struct scan *scan__open(const char *path, int *ret_err);
+struct scan *scan__close(struct scan *scan);
+
+/* What the next steps look for. The plan must outlive them; its times may be narrowed meanwhile. */
+void scan__begin(struct scan *scan, const struct scan_plan *plan);
+
+/*
+ * The next chunk backwards, of records before *cursor, or forwards, from *cursor on, which moves.
+ * One that straddles *cursor is given whole. A tail comes loaded. -ENOENT: there is none.
+ */
+int scan__before(struct scan *scan, int64_t *cursor, struct scan_chunk *ret);
+int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret);
+
+/* Its data, which lives until the next call of these three. -ENOENT: it is gone. */
+int scan__load(struct scan *scan, struct scan_chunk *chunk);
+
+/* The next record's number; 1: there is none. */
+int64_t scan__end(struct scan *scan);
+
+/* A number that differs whenever the file was written. */
+uint32_t scan__version(struct scan *scan);
+
+/* Another file stands under the path now. */
+bool scan__is_stale(const struct scan *scan);
+
+int scan__identities(struct scan *scan,
+		     void (*fn)(void *ctx, const struct store_identity *identity), void *ctx);
+
+/* Bytes of chunks read and decompressed so far. */
+uint64_t scan__bytes(const struct scan *scan);
+
+#endif
