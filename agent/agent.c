@@ -11,6 +11,7 @@
 #include "agent/drain.h"
 #include "agent/log.h"
 #include "agent/running.h"
+#include "agent/runtime.h"
 #include "agent/shipper.h"
 
 #define FINAL_SEND_NS 10000000000ULL /* a pod's grace period is 30 s, after which comes SIGKILL */
@@ -23,6 +24,8 @@ struct agent {
 	struct cgroup_tree tree;
 	struct container_table *containers;
 	struct replica_table *replicas;
+	struct runtime_table *runtimes;
+	struct loop_timer *runtime_tick;
 	struct pipeline *pipeline;
 	struct drain *drain;
 	struct shipper *shipper;
@@ -51,6 +54,7 @@ static void on_event(void *ctx, const struct event *event)
 	struct agent *agent = ctx;
 	uint64_t container;
 
+	runtime_table__event(agent->runtimes, event, loop__now(agent->loop));
 	if (event->kind == RT_EVENT_CGROUP)
 		container_table__cgroup(agent->containers, (const void *)event);
 	if (event->kind != RT_EVENT_EXEC)
@@ -103,7 +107,8 @@ static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
 static void on_found(void *ctx, const struct container_info *info)
 {
 	struct agent *agent = ctx;
-	pid_t first = running__take_up(agent->probe, &agent->tree, info->id, info->path);
+	pid_t first =
+		running__take_up(agent->probe, agent->runtimes, &agent->tree, info->id, info->path);
 
 	if (first)
 		replica_table__process(agent->replicas, info->id, first);
@@ -122,6 +127,13 @@ static void on_tick(void *ctx, uint64_t now_ns)
 	struct agent *agent = ctx;
 
 	loop_timer__set(agent->tick, container_table__tick(agent->containers, now_ns));
+}
+
+static void on_runtime_tick(void *ctx, uint64_t now_ns)
+{
+	struct agent *agent = ctx;
+
+	loop_timer__set(agent->runtime_tick, runtime_table__tick(agent->runtimes, now_ns));
 }
 
 static void on_sent(void *ctx, uint64_t records_left)
@@ -166,6 +178,18 @@ static int set_up_out(struct agent *agent)
 	return agent->connection ? 0 : -ENOMEM;
 }
 
+static int set_up_runtimes(struct agent *agent)
+{
+	struct runtime_config config = { .probe = agent->probe, .say = on_say, .ctx = agent };
+
+	agent->runtimes = runtime_table__new(&config);
+	agent->runtime_tick = loop_timer__new(agent->loop, on_runtime_tick, agent);
+	if (!agent->runtimes || !agent->runtime_tick)
+		return -ENOMEM;
+	on_runtime_tick(agent, loop__now(agent->loop));
+	return 0;
+}
+
 static int set_up_stages(struct agent *agent)
 {
 	struct pipeline_config pipeline = agent->config->pipeline;
@@ -205,6 +229,8 @@ static int set_up(struct agent *agent)
 	agent->tick = loop_timer__new(agent->loop, on_tick, agent);
 	err = agent->tick ? set_up_out(agent) : -ENOMEM;
 	if (!err)
+		err = set_up_runtimes(agent);
+	if (!err)
 		err = set_up_stages(agent);
 	/* before the ring is read: what ran before the attach has made no event */
 	if (!err)
@@ -229,6 +255,8 @@ static void tear_down(struct agent *agent)
 	shipper__free(agent->shipper);
 	pipeline__free(agent->pipeline);
 	container_table__free(agent->containers);
+	runtime_table__free(agent->runtimes);
+	loop_timer__free(agent->runtime_tick);
 	replica_table__free(agent->replicas);
 	probe__free(agent->probe);
 	cgroup_tree__close(&agent->tree);

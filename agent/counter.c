@@ -26,6 +26,8 @@ static const struct counter counters[RT_COUNTERS] = {
 	[RT_OWNER_FULL] = { "owners_full", "too many units", COUNTER_LESS },
 	[RT_STREAM_FULL] = { "streams_full", "too many streams", COUNTER_LOST },
 	[RT_PROCESS_FULL] = { "processes_full", "too many processes", COUNTER_LOST },
+	[RT_RUNTIME_FULL] = { "runtimes_full", "too many processes with a known runtime",
+			      COUNTER_LOST },
 };
 
 const struct counter *counter__of(unsigned counter)

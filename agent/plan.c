@@ -59,8 +59,8 @@ static const struct attachment syscall_plan[] = {
 	{ "rt_exit", "sys_exit_accept4", SYS_accept4, false },
 };
 
-/* In both plans; see bpf/wait.bpf.c. What an architecture lacks is optional. */
-static const struct attachment waits[] = {
+/* In both plans; see bpf/wait.bpf.c and bpf/map.bpf.c. What an architecture lacks is optional. */
+static const struct attachment both_plans[] = {
 	{ "rt_wait_epoll", "sys_enter_epoll_wait", 0, true },
 	{ "rt_wait_epoll", "sys_enter_epoll_pwait", 0, false },
 	{ "rt_wait_epoll", "sys_enter_epoll_pwait2", 0, true },
@@ -71,6 +71,8 @@ static const struct attachment waits[] = {
 	{ "rt_wait_poll", "sys_enter_accept", 0, true },
 	{ "rt_wait_poll", "sys_enter_accept4", 0, false },
 	{ "rt_wait_futex", "sys_enter_futex", 0, false },
+	{ "rt_enter_mmap", "sys_enter_mmap", 0, false },
+	{ "rt_exit_mmap", "sys_exit_mmap", 0, false },
 };
 
 /* The kernel function of a trampoline program; NULL for other programs. */
@@ -397,7 +399,7 @@ int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links 
 	if (!err)
 		err = attach_events(object, links);
 	if (!err)
-		err = attach_calls(object, links, waits, COUNT(waits));
+		err = attach_calls(object, links, both_plans, COUNT(both_plans));
 	if (err || hooks == HOOKS_ALL_CALLS)
 		return err;
 	if (hooks == HOOKS_TRAMPOLINES)

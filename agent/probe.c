@@ -412,10 +412,9 @@ int probe__follow(struct probe *probe, pid_t tgid)
 	uint32_t key = tgid;
 	int err = probe__container_set(probe, id, RT_CONTAINER_CAPTURE);
 
-	if (err)
-		return err;
-	return bpf_map__update_elem(probe->skel->maps.rt_process, &key, sizeof(key), &id,
-				    sizeof(id), BPF_ANY);
+	return err ? err
+		   : bpf_map__update_elem(probe->skel->maps.rt_process, &key, sizeof(key), &id,
+					  sizeof(id), BPF_ANY);
 }
 
 int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags)
@@ -443,11 +442,7 @@ int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device,
 
 int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port)
 {
-	struct {
-		uint32_t netns;
-		uint16_t port;
-		uint16_t reserved;
-	} key = { .netns = netns, .port = port };
+	struct listen_key key = { .netns = netns, .port = port };
 	uint32_t one = 1;
 
 	return bpf_map__update_elem(probe->skel->maps.rt_listen, &key, sizeof(key), &one,
@@ -475,6 +470,11 @@ int probe__sweep(struct probe *probe, uint64_t before_ns)
 {
 	return requests__sweep(bpf_map__fd(probe->skel->maps.rt_request),
 			       bpf_map__fd(probe->skel->maps.rt_owner), before_ns);
+}
+
+struct bpf_object *probe__object(struct probe *probe)
+{
+	return probe->skel->obj;
 }
 
 int probe__counters(struct probe *probe, uint64_t *ret)

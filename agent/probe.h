@@ -103,6 +103,10 @@ int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct requ
 /* Forgets requests that ended before `before_ns`, and the owners that point to them. */
 int probe__sweep(struct probe *probe, uint64_t before_ns);
 
+/* For the parts of the kernel side that have a file of their own (agent/runtime_map.h). */
+struct bpf_object;
+struct bpf_object *probe__object(struct probe *probe);
+
 /* Sums over CPUs; `ret` has RT_COUNTERS places. */
 int probe__counters(struct probe *probe, uint64_t *ret);
 

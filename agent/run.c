@@ -13,6 +13,7 @@
 #include "agent/discard.h"
 #include "agent/drain.h"
 #include "agent/log.h"
+#include "agent/runtime.h"
 
 #define FINAL_SEND_NS 10000000000ULL /* for what is left to send when the command has ended */
 
@@ -21,6 +22,8 @@ struct run {
 	struct probe *probe;
 	struct replica_table *replicas;
 	struct pipeline *pipeline;
+	struct runtime_table *runtimes;
+	struct loop_timer *tick; /* of the runtimes */
 	struct drain *drain;
 	struct console *console;
 	struct shipper *shipper; /* NULL: nothing is exported */
@@ -67,6 +70,32 @@ static void on_round(void *ctx, uint64_t mark)
 		shipper__mark(run->shipper, mark);
 	else
 		drain__release(run->drain, mark);
+}
+
+static void on_event(void *ctx, const struct event *event)
+{
+	struct run *run = ctx;
+
+	runtime_table__event(run->runtimes, event, loop__now(run->loop));
+}
+
+static void on_tick(void *ctx, uint64_t now_ns)
+{
+	struct run *run = ctx;
+
+	loop_timer__set(run->tick, runtime_table__tick(run->runtimes, now_ns));
+}
+
+static int set_up_runtimes(struct run *run)
+{
+	struct runtime_config config = { .probe = run->probe, .say = on_say, .ctx = run };
+
+	run->runtimes = runtime_table__new(&config);
+	run->tick = loop_timer__new(run->loop, on_tick, run);
+	if (!run->runtimes || !run->tick)
+		return -ENOMEM;
+	on_tick(run, loop__now(run->loop));
+	return 0;
 }
 
 static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
@@ -152,7 +181,9 @@ static int set_up_shipper(struct run *run, const struct run_config *config)
 static int set_up(struct run *run, const struct run_config *config)
 {
 	struct pipeline_config pipeline = config->pipeline;
-	struct drain_config drain = { .probe = run->probe, .round = on_round, .ctx = run };
+	struct drain_config drain = {
+		.probe = run->probe, .round = on_round, .event = on_event, .ctx = run
+	};
 	bool colour =
 		config->output == CONSOLE_PRETTY && isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	int err;
@@ -170,6 +201,8 @@ static int set_up(struct run *run, const struct run_config *config)
 	if (!run->pipeline)
 		return -ENOMEM;
 	err = set_up_shipper(run, config);
+	if (!err)
+		err = set_up_runtimes(run);
 	if (err)
 		return err;
 	drain.pipeline = run->pipeline;
@@ -233,6 +266,8 @@ static void tear_down(struct run *run)
 		discard__free(run->outputs[i]);
 	child__close(&run->child);
 	drain__free(run->drain);
+	runtime_table__free(run->runtimes);
+	loop_timer__free(run->tick);
 	shipper__free(run->shipper);
 	pipeline__free(run->pipeline);
 	replica_table__free(run->replicas);

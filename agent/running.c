@@ -103,8 +103,8 @@ static void take_up_others(struct take_up *t)
 	}
 }
 
-pid_t running__take_up(struct probe *probe, const struct cgroup_tree *tree, uint64_t container,
-		       const char *path)
+pid_t running__take_up(struct probe *probe, struct runtime_table *runtimes,
+		       const struct cgroup_tree *tree, uint64_t container, const char *path)
 {
 	struct take_up t = { .probe = probe, .tree = tree, .container = container };
 	pid_t first = 0;
@@ -121,6 +121,8 @@ pid_t running__take_up(struct probe *probe, const struct cgroup_tree *tree, uint
 		take_up_others(&t);
 		proc__listening(first, on_port, &t);
 	}
+	for (size_t i = 0; i < t.count; i++)
+		(void)runtime_table__process(runtimes, t.processes[i].tgid);
 	free(t.processes);
 	return first;
 }

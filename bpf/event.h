@@ -16,11 +16,11 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 1
+#define RT_CONTRACT 2
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
-#define RT_RING_CONTRACT 1
+#define RT_RING_CONTRACT 2
 
 /* An id is opaque text. A longer one is counted (RT_ID_TOO_LONG) and is no id: never cut. */
 #define RT_ID_MAX 256
@@ -51,7 +51,7 @@ enum rt_event_kind {
 	RT_EVENT_EXEC = 4,   /* struct event_process: a program starts in a target */
 	RT_EVENT_EXIT = 5,   /* struct event_process: a thread of a target ends */
 	RT_EVENT_CGROUP = 6, /* struct event_cgroup: a cgroup is made or removed */
-	RT_EVENT_MAP = 7,    /* struct event_process: a file is mapped executable in a target */
+	RT_EVENT_MAP = 7,    /* struct event_map: a file is mapped executable in a target */
 };
 
 /* Every ring record begins so. */
@@ -155,16 +155,27 @@ struct event_process {
 	__u32 tgid;
 	__u32 tid;
 	__u32 parent_tgid;
-	__u32 flags; /* exec: RT_PROCESS_FIRST; exit: RT_PROCESS_LAST_THREAD */
-	__u64 inode; /* map: the file */
-	__u32 device;
+	__u32 flags;     /* exec: RT_PROCESS_FIRST; exit: RT_PROCESS_LAST_THREAD */
 	__u32 exit_code; /* as wait(2) gives it */
+	__u32 reserved;
 	char comm[16];
 };
 
 enum rt_process_flags {
 	RT_PROCESS_FIRST = 1 << 0,       /* the first program of its container */
 	RT_PROCESS_LAST_THREAD = 1 << 1, /* the process is gone, not one thread of it */
+};
+
+/* A library, mostly; what exec maps is RT_EVENT_EXEC's. `length` is as asked for: not whole pages.
+ */
+struct event_map {
+	struct event head;
+	__u64 inode; /* the file: key of rt_mapped */
+	__u32 device;
+	__u32 tgid;
+	__u64 address;
+	__u64 length;
+	__u64 offset; /* in the file, of the byte at `address` */
 };
 
 struct event_cgroup {
@@ -195,6 +206,13 @@ struct stream_key {
 	__u32 reserved;
 };
 
+/* Key of rt_listen: a TCP port that somebody listens on. */
+struct listen_key {
+	__u32 netns;
+	__u16 port;
+	__u16 reserved;
+};
+
 /* Value of rt_stream. */
 struct stream {
 	__u64 container;
@@ -222,6 +240,38 @@ struct owner {
 	__u64 request;
 	__u32 flags;
 	__u32 reserved;
+};
+
+enum rt_runtime_kind {
+	RT_RUNTIME_PYTHON,
+	RT_RUNTIME_GO,
+	RT_RUNTIME_KINDS,
+};
+
+/* What the kernel side must know of a runtime in one process; `offset` means what its kind says. */
+struct runtime {
+	__u32 image; /* the agent's number of the file; 0: the process has no such runtime */
+	__u32 reserved;
+	__u64 address; /* where the walk to the current unit begins */
+	__u32 offset[8];
+};
+
+/* Value of rt_runtime, keyed by tgid; a forked child has its parent's. */
+struct runtimes {
+	struct runtime of[RT_RUNTIME_KINDS];
+};
+
+/* `offset` of RT_RUNTIME_PYTHON; `address` is that of _PyRuntime. */
+enum rt_python_offset {
+	RT_PYTHON_INTERPRETER, /* in _PyRuntime: pointer to the main interpreter */
+	RT_PYTHON_THREADS,     /* in the interpreter: pointer to the first thread state */
+	RT_PYTHON_PREVIOUS,    /* in the thread state, and so on */
+	RT_PYTHON_NEXT,
+	RT_PYTHON_THREAD_ID, /* pthread_self(): the base of fs */
+	RT_PYTHON_CONTEXT,
+	RT_PYTHON_ENTERED, /* in the context */
+	RT_PYTHON_OUTER,   /* likewise: the context that was current before */
+	RT_PYTHON_OFFSETS,
 };
 
 /* The one value of rt_control, mapped by the agent. Its first four members never move. */
@@ -262,6 +312,7 @@ enum rt_counter {
 	RT_OWNER_FULL,
 	RT_STREAM_FULL,
 	RT_PROCESS_FULL,
+	RT_RUNTIME_FULL,
 	RT_COUNTERS,
 };
 
@@ -270,11 +321,13 @@ _Static_assert(sizeof(struct event_fragment) == 80, "ring layout");
 _Static_assert(sizeof(struct request) == 368, "map layout");
 _Static_assert(sizeof(struct event_request) == 24 + 368, "ring layout");
 _Static_assert(sizeof(struct event_response) == 48, "ring layout");
-_Static_assert(sizeof(struct event_process) == 72, "ring layout");
+_Static_assert(sizeof(struct event_process) == 64, "ring layout");
+_Static_assert(sizeof(struct event_map) == 64, "ring layout");
 _Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
 _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");
 _Static_assert(sizeof(struct unit) == 16, "map layout");
 _Static_assert(sizeof(struct control) == 40, "map layout");
+_Static_assert(sizeof(struct runtime) == 48, "map layout");
 
 #endif

@@ -78,6 +78,7 @@ enum inflight_op {
 	INFLIGHT_ACCEPT = 4,
 	INFLIGHT_SENDFILE = 5, /* to a connection, from a file */
 	INFLIGHT_UNSEEN = 6,   /* to a stream, from a file or pipe */
+	INFLIGHT_MAP = 7, /* a file is mapped; length and offset are the memory's total and skip */
 };
 
 /* Who began a call: of functions that call each other, an exit takes its own entry only. */
@@ -166,12 +167,6 @@ struct {
 	__type(key, u64);
 	__type(value, struct conn);
 } rt_conn __weak SEC(".maps");
-
-struct listen_key {
-	u32 netns;
-	u16 port;
-	u16 reserved;
-};
 
 /* Listening TCP ports: the direction of connections older than the attach. */
 struct {

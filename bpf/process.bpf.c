@@ -8,6 +8,7 @@
  * are made and removed one at a time, under the kernel's own lock.
  */
 #include "bpf/ring.bpf.h"
+#include "bpf/runtime.bpf.h"
 #include "bpf/task.bpf.h"
 #include "bpf/unit.bpf.h"
 
@@ -29,8 +30,7 @@ static __always_inline void process_event(u16 kind, struct task_struct *task, u6
 	event->tid = id;
 	event->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
 	event->flags = flags;
-	event->inode = 0;
-	event->device = 0;
+	event->reserved = 0;
 	event->exit_code = BPF_CORE_READ(task, exit_code);
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 	ring_submit(event);
@@ -99,6 +99,7 @@ int rt_exec(void *ctx)
 	container = bpf_map_lookup_elem(&rt_container, &id);
 	if (!container)
 		return 0;
+	runtime_forget(bpf_get_current_pid_tgid() >> 32);
 	first = !(container->flags & RT_CONTAINER_STARTED);
 	container->flags |= RT_CONTAINER_STARTED;
 	if (first || started_inside(task)) {
@@ -123,6 +124,8 @@ int rt_fork(struct task_newtask *ctx)
 		return 0;
 	if (!rt_by_cgroup && tgid == tid && bpf_map_update_elem(&rt_process, &tgid, &id, BPF_ANY))
 		count(RT_PROCESS_FULL);
+	if (tgid != parent >> 32)
+		runtime_fork(parent >> 32, tgid);
 	from = unit_thread(parent >> 32, parent);
 	to = unit_thread(tgid, tid);
 	unit_inherit(&from, &to, bpf_ktime_get_boot_ns());
@@ -144,8 +147,10 @@ int rt_process_exit(void *ctx)
 	bpf_map_delete_elem(&rt_inflight, &id);
 	bpf_map_delete_elem(&rt_owner, &thread);
 	process_event(RT_EVENT_EXIT, task, container, last ? RT_PROCESS_LAST_THREAD : 0);
-	if (last)
+	if (last) {
 		bpf_map_delete_elem(&rt_process, &tgid);
+		runtime_forget(tgid);
+	}
 	return 0;
 }
 
