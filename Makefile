@@ -9,6 +9,7 @@ V       ?= 0
 T       ?=
 TIME    ?= 60
 SEED    ?=
+KILLS   ?= 200
 KERNELS ?= 5.10 6.1 6.12 7.2
 
 CC      ?= gcc
@@ -60,12 +61,13 @@ SAN_OBJ   := $(LIB_OBJ:$(OUTPUT)/%=$(OUTPUT)/san/%)
 UNIT      := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
-LIVE      := $(patsubst tests/live/%.c,$(OUTPUT)/live/%,$(wildcard tests/live/*.c))
+LIVE      := $(patsubst tests/live/%.c,$(OUTPUT)/live/%,$(wildcard tests/live/*.c)) \
+             $(OUTPUT)/live/reqtap-other
 VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live servers vmtest chart image lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live kills servers vmtest chart image lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -96,6 +98,9 @@ live: $(OUTPUT)/reqtap $(LIVE) ## tests against real servers on this kernel (roo
 servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root); T=name runs one
 	$(Q)tests/deps.sh build test servers
 	$(Q)/usr/bin/python3 tests/servers/matrix.py --output $(OUTPUT) --only '$(T)'
+
+kills: $(OUTPUT)/reqtap $(LIVE) ## kill -9 the agent KILLS=200 times under load, and restart it (root)
+	$(Q)KILLS=$(KILLS) /usr/bin/python3 tests/run.py --output $(OUTPUT) --only node_kill --timeout 3000 live
 
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'
@@ -194,6 +199,15 @@ $(OUTPUT)/bench/%: tests/bench/%.c $(LIB_OBJ)
 $(OUTPUT)/live/%: tests/live/%.c $(addprefix $(OUTPUT)/agent/,probe.o pin.o plan.o requests.o ring.o tracepoint.o)
 	$(call msg,LIVE,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $(filter %.c %.o,$^) \
 	  -lbpf -lelf -lz -lutil -lpthread -o $@
+
+# an agent of another contract: the upgrade that finds maps which are not its own
+OTHER_CONTRACT := probe pin
+$(OUTPUT)/other/%.o: agent/%.c $(SKEL) | $(PROTO_C)
+	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -DRT_CONTRACT=4242 -c $< -o $@
+
+$(OUTPUT)/live/reqtap-other: $(filter-out $(OTHER_CONTRACT:%=$(OUTPUT)/agent/%.o),$(AGENT_OBJ)) \
+                             $(OTHER_CONTRACT:%=$(OUTPUT)/other/%.o)
+	$(call msg,LD,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS_ALL) -o $@
 
 $(OUTPUT)/vm/%: tests/vm/%.c
 	$(call msg,VM,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< -lbpf -lelf -lz -o $@

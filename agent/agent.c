@@ -215,6 +215,22 @@ static int set_up_stages(struct agent *agent)
 	return agent->pipeline ? 0 : -ENOMEM;
 }
 
+static void say_origin(const struct probe *probe)
+{
+	const char *why_not;
+
+	if (probe__origin(probe) == PROBE_TAKEN_OVER)
+		log_info("took over what an agent before left in the kernel");
+	if (probe__origin(probe) == PROBE_REPLACED)
+		log_info(
+			"replaced what another version left in the kernel; its ring is read first");
+	if (probe__unread(probe))
+		log_warn("%llu bytes of the other version's ring cannot be read here: lost",
+			 (unsigned long long)probe__unread(probe));
+	if (!probe__outlives(probe, &why_not))
+		log_info("nothing is captured while no agent runs: %s", why_not);
+}
+
 static int set_up(struct agent *agent)
 {
 	struct drain_config drain = {
@@ -241,6 +257,7 @@ static int set_up(struct agent *agent)
 	agent->drain = drain__new(agent->loop, &drain, &err);
 	if (!agent->drain)
 		return err;
+	say_origin(agent->probe);
 	on_tick(agent, loop__now(agent->loop));
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
@@ -264,22 +281,6 @@ static void tear_down(struct agent *agent)
 	loop__free(agent->loop);
 }
 
-static void say_origin(const struct probe *probe)
-{
-	const char *why_not;
-
-	if (probe__origin(probe) == PROBE_TAKEN_OVER)
-		log_info("took over what an agent before left in the kernel");
-	if (probe__origin(probe) == PROBE_REPLACED)
-		log_info(
-			"replaced what another version left in the kernel; its ring is read first");
-	if (probe__unread(probe))
-		log_warn("%llu bytes of the other version's ring cannot be read here: lost",
-			 (unsigned long long)probe__unread(probe));
-	if (!probe__outlives(probe, &why_not))
-		log_info("nothing is captured while no agent runs: %s", why_not);
-}
-
 /* What must be there before anything begins; prints what is not. */
 static int find_ground(struct agent *agent)
 {
@@ -291,8 +292,6 @@ static int find_ground(struct agent *agent)
 		agent->probe = probe__new(&agent->config->probe, &err, &problem);
 	if (err)
 		log_error("%s", problem ? problem : what ? what : strerror(-err));
-	else
-		say_origin(agent->probe);
 	free(problem);
 	return err;
 }

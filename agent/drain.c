@@ -60,13 +60,14 @@ static bool read_round(struct drain *drain, unsigned records)
 {
 	struct ring *ring = probe__ring(drain->config.probe);
 	const struct event *event;
-	bool any = false;
+	bool any = false, was_durable;
+	uint64_t position;
 	size_t len;
 
 	while (records-- && (event = ring__read(ring, &len))) {
 		any = true;
-		pipeline__at(drain->config.pipeline, ring__record(ring),
-			     probe__was_durable(drain->config.probe, ring__position(ring)));
+		position = ring__record(ring, &was_durable);
+		pipeline__at(drain->config.pipeline, position, was_durable);
 		pipeline__event(drain->config.pipeline, event, len);
 		if (drain->config.event && len >= sizeof(*event))
 			drain->config.event(drain->config.ctx, event);
@@ -124,7 +125,10 @@ struct drain *drain__new(struct loop *loop, const struct drain_config *config, i
 	drain->sweep = loop_timer__new(loop, on_sweep, drain);
 	if (!drain->rest || !drain->tick || !drain->sweep)
 		return drain__free(drain);
-	*ret_err = loop__watch(loop, probe__wake_fd(config->probe), EPOLLIN, on_wake, drain);
+	*ret_err = probe__begin(config->probe);
+	if (!*ret_err)
+		*ret_err =
+			loop__watch(loop, probe__wake_fd(config->probe), EPOLLIN, on_wake, drain);
 	if (*ret_err)
 		return drain__free(drain);
 	loop_timer__set(drain->rest, loop__now(loop));

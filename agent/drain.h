@@ -31,7 +31,7 @@ struct drain_config {
 
 struct drain;
 
-/* NULL with a negative errno in *ret_err. */
+/* The probe begins: its targets are registered. NULL with a negative errno in *ret_err. */
 struct drain *drain__new(struct loop *loop, const struct drain_config *config, int *ret_err);
 struct drain *drain__free(struct drain *drain);
 

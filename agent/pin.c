@@ -119,12 +119,22 @@ static void sibling(const char *dir, const char *suffix, char ret[PIN_PATH_MAX])
 	snprintf(ret, PIN_PATH_MAX, "%.*s%s", PIN_DIR_MAX, dir, suffix);
 }
 
+/* A name that sorts by time: since the boot, which is as long as a bpffs lasts. */
+static void stamp(const char *dir, const char *what, char ret[PIN_PATH_MAX])
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	snprintf(ret, PIN_PATH_MAX, "%.*s%s%010lld%09ld", PIN_DIR_MAX + 8, dir, what,
+		 (long long)now.tv_sec, now.tv_nsec);
+}
+
 static int swap(const char *dir)
 {
 	char new[PIN_PATH_MAX], old[PIN_PATH_MAX];
 
-	sibling(dir, ".new", new);
-	sibling(dir, ".old", old);
+	sibling(dir, "-new", new);
+	stamp(dir, "-old-", old);
 	if (rename(dir, old) || rename(new, dir))
 		return -errno;
 	pin__detach(old);
@@ -143,13 +153,44 @@ int pin__replace(const char *dir)
 	return swap(dir);
 }
 
+/* The replaced ones beside DIR, the oldest first. */
+struct old_dirs {
+	char path[PIN_OLD_MAX][PIN_PATH_MAX];
+	unsigned count;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static void find_old(const char *dir, struct old_dirs *ret)
+{
+	char prefix[PIN_PATH_MAX], parent[PIN_PATH_MAX];
+	struct dirent *entry;
+	DIR *stream;
+
+	sibling(dir, "-old-", prefix);
+	stream = opendir(dirname(strcpy(parent, prefix)));
+	ret->count = 0;
+	while (stream && ret->count < PIN_OLD_MAX && (entry = readdir(stream))) {
+		char *path = ret->path[ret->count];
+
+		snprintf(path, PIN_PATH_MAX, "%.*s/%.*s", PIN_DIR_MAX, parent, 48, entry->d_name);
+		ret->count += !strncmp(path, prefix, strlen(prefix));
+	}
+	if (stream)
+		closedir(stream);
+	qsort(ret->path, ret->count, sizeof(ret->path[0]), by_name);
+}
+
 /* What pin__replace() or pin__remove() may have left, killed at any point. */
 static int settle(const char *dir)
 {
-	char new[PIN_PATH_MAX], old[PIN_PATH_MAX];
+	char new[PIN_PATH_MAX];
+	struct old_dirs old;
 
-	sibling(dir, ".new", new);
-	sibling(dir, ".old", old);
+	sibling(dir, "-new", new);
 	if (!access(dir, F_OK) && !access(new, F_OK)) {
 		if (is_retired(dir))
 			return swap(dir);
@@ -158,7 +199,9 @@ static int settle(const char *dir)
 		if (rename(new, dir))
 			return -errno;
 	}
-	pin__detach(old);
+	find_old(dir, &old);
+	for (unsigned i = 0; i < old.count; i++)
+		pin__detach(old.path[i]);
 	return 0;
 }
 
@@ -281,11 +324,8 @@ static void remove_sets(const char *dir, const char *keep)
 int pin__links(struct links *links, const char *dir)
 {
 	char set[PIN_PATH_MAX], path[PIN_PATH_MAX + 16];
-	struct timespec now;
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	snprintf(set, sizeof(set), "%.*s/links-%lld%09ld", PIN_DIR_MAX, dir, (long long)now.tv_sec,
-		 now.tv_nsec);
+	stamp(dir, "/links-", set);
 	if (mkdir(set, 0700))
 		return -errno;
 	for (unsigned i = 0; i < links->count; i++) {
@@ -305,38 +345,52 @@ int pin__links(struct links *links, const char *dir)
 	return 0;
 }
 
-int pin__old(const char *dir, struct pin_old *ret)
+/* Adds the ring of one replaced set. */
+static int add_old(const char *old, struct pin_old *ret)
 {
-	char old[PIN_PATH_MAX];
-	struct control *control;
-	int fd, err = 0;
+	struct control *control = map_control(old);
+	struct ring *ring = NULL;
+	int fd = control ? pin__map(old, "rt_ring") : -ENOENT, err = 0;
 
-	sibling(dir, ".old", old);
-	*ret = (struct pin_old){ .requests = -1 };
-	control = map_control(old);
-	if (!control)
-		return 0;
-	fd = pin__map(old, "rt_ring");
-	ret->ring = fd < 0 ? NULL : ring__new(fd, &err);
-	if (fd >= 0)
+	if (fd >= 0) {
+		ring = ring__new(fd, control->durable, control->from_ns, &err);
 		close(fd);
-	ret->durable = control->durable;
-	if (ret->ring && control->ring_contract != RT_RING_CONTRACT) {
-		ret->unread = ring__waiting(ret->ring);
-		ret->ring = ring__free(ret->ring);
-	} else if (ret->ring) {
-		ret->requests = pin__map(old, "rt_request");
+	}
+	if (ring && control->ring_contract != RT_RING_CONTRACT) {
+		ret->unread += ring__waiting(ring);
+		ring = ring__free(ring);
 	}
 	unmap_control(control);
+	if (!ring)
+		return err;
+	if (ret->ring)
+		ring__follow(ring, ret->ring);
+	ret->ring = ring;
+	fd = pin__map(old, "rt_request");
+	if (fd >= 0)
+		ret->requests[ret->count++] = fd;
+	return 0;
+}
+
+int pin__old(const char *dir, struct pin_old *ret)
+{
+	struct old_dirs old;
+	int err = 0;
+
+	*ret = (struct pin_old){ 0 };
+	find_old(dir, &old);
+	for (unsigned i = 0; i < old.count && !err; i++)
+		err = add_old(old.path[i], ret);
 	return err;
 }
 
 void pin__forget_old(const char *dir)
 {
-	char old[PIN_PATH_MAX];
+	struct old_dirs old;
 
-	sibling(dir, ".old", old);
-	pin__remove(old);
+	find_old(dir, &old);
+	for (unsigned i = 0; i < old.count; i++)
+		pin__remove(old.path[i]);
 }
 
 void pin__detach(const char *dir)

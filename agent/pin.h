@@ -6,11 +6,12 @@
  *   DIR/links-…   a set of attachments. While one agent takes over from another there are two:
  *                 each write is captured once all the same, since the program that sees its end
  *                 first takes it out of rt_inflight, which both share
- *   DIR.new       maps of another contract, being made
- *   DIR.old       maps of another contract, that were replaced and are read to their end
+ *   DIR-new       maps of another contract, being made
+ *   DIR-old-…     maps of another contract, that were replaced and are read to their end
  *
- * A kill at any moment leaves a state that the next pin__open() makes sense of, with at least one
- * whole set attached. All functions return 0 or negative errno unless they say otherwise.
+ * (A bpffs refuses dots in names.) A kill at any moment leaves a state that the next pin__open()
+ * makes sense of, with at least one whole set attached. All functions return 0 or negative errno
+ * unless they say otherwise.
  */
 #ifndef REQTAP_PIN_H
 #define REQTAP_PIN_H
@@ -48,17 +49,19 @@ int pin__maps(struct bpf_object *object, const char *dir);
 int pin__links(struct links *links, const char *dir);
 
 /*
- * The maps of DIR give way to those of DIR.new, which are attached already: the old
- * programs submit nothing any more. DIR becomes DIR.old, and DIR.new DIR.
+ * The maps of DIR give way to those of DIR-new, which are attached already: the old programs
+ * submit nothing any more. DIR becomes DIR-old-…, and DIR-new becomes DIR.
  */
 int pin__replace(const char *dir);
 
+#define PIN_OLD_MAX 8
+
 /* What is left to read of maps that were replaced. */
 struct pin_old {
-	struct ring *ring; /* the caller's; NULL: nothing is left */
-	uint64_t durable;  /* see struct control */
-	uint64_t unread;   /* bytes that this agent cannot read: another RT_RING_CONTRACT */
-	int requests;      /* their rt_request, -1: not to be read */
+	struct ring *ring; /* all of them, in order; the caller's. NULL: nothing is left */
+	uint64_t unread;   /* bytes that this agent cannot read: of another RT_RING_CONTRACT */
+	int requests[PIN_OLD_MAX]; /* their rt_request, the caller's to close */
+	unsigned count;
 };
 int pin__old(const char *dir, struct pin_old *ret);
 void pin__forget_old(const char *dir);

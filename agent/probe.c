@@ -35,7 +35,6 @@ struct probe {
 	int pin_err; /* why the attachments are not pinned */
 	enum probe_origin origin;
 	struct pin_old old;
-	uint64_t durable; /* of the ring itself, when we started */
 };
 
 static int problem(char **ret_problem, int err, const char *what)
@@ -80,7 +79,7 @@ static int watch_ring(struct probe *probe)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	int fd = bpf_map__fd(probe->skel->maps.rt_ring), err = 0;
 
-	probe->ring = ring__new(fd, &err);
+	probe->ring = ring__new(fd, probe->control->durable, probe->control->from_ns, &err);
 	if (!probe->ring)
 		return err;
 	probe->wake_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -100,7 +99,6 @@ static int map_control(struct probe *probe)
 	probe->control->contract = RT_CONTRACT;
 	probe->control->ring_contract = RT_RING_CONTRACT;
 	probe->control->agent_tgid = getpid();
-	probe->durable = probe->control->durable;
 	return 0;
 }
 
@@ -134,7 +132,7 @@ static int pin_maps(struct probe *probe)
 	if (!probe->pin_dir || probe->origin == PROBE_TAKEN_OVER)
 		return 0;
 	snprintf(dir, sizeof(dir), "%s%s", probe->pin_dir,
-		 probe->origin == PROBE_REPLACED ? ".new" : "");
+		 probe->origin == PROBE_REPLACED ? "-new" : "");
 	if (probe->origin == PROBE_REPLACED) {
 		pin__remove(dir);
 		if (mkdir(dir, 0700))
@@ -143,44 +141,50 @@ static int pin_maps(struct probe *probe)
 	return pin__maps(probe->skel->obj, dir);
 }
 
-/*
- * The programs are attached: from now on they outlive us, and what was attached before goes. Of
- * maps that are replaced, both rings hold the writes of a moment: from_ns is before both, by more
- * than a program runs, so that none is in neither.
- */
+/* The programs are attached: from now on they outlive us, and what was attached before goes. */
 static int pin_links(struct probe *probe)
 {
 	char dir[PIN_PATH_MAX];
-	struct timespec now;
-	int err;
 
 	if (!probe->pin_dir)
 		return 0;
 	snprintf(dir, sizeof(dir), "%s%s", probe->pin_dir,
-		 probe->origin == PROBE_REPLACED ? ".new" : "");
+		 probe->origin == PROBE_REPLACED ? "-new" : "");
 	probe->pin_err = pin__links(&probe->links, dir);
-	if (probe->pin_err && probe->pin_err != -EOPNOTSUPP)
-		return probe->pin_err;
-	if (probe->origin != PROBE_REPLACED)
-		return 0;
-	err = pin__lock(dir);
-	if (err < 0)
-		return err;
+	return probe->pin_err == -EOPNOTSUPP ? 0 : probe->pin_err;
+}
+
+/*
+ * Both rings hold the writes of a moment: from_ns is before it by more than a program runs, so
+ * that none is in neither.
+ */
+static int replace(struct probe *probe)
+{
+	char dir[PIN_PATH_MAX];
+	struct timespec now;
+	int lock;
+
+	snprintf(dir, sizeof(dir), "%s-new", probe->pin_dir);
+	lock = pin__lock(dir);
+	if (lock < 0)
+		return lock;
 	close(probe->pin_lock);
-	probe->pin_lock = err;
-	pin__forget_old(probe->pin_dir);
+	probe->pin_lock = lock;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	probe->control->from_ns = now.tv_sec * 1000000000ULL + now.tv_nsec - OVERLAP_NS;
 	return pin__replace(probe->pin_dir);
 }
 
-/* What a replaced ring still holds is read before our own. */
-static int read_old(struct probe *probe)
+int probe__begin(struct probe *probe)
 {
-	int err = probe->pin_dir ? pin__old(probe->pin_dir, &probe->old) : 0;
+	int err = probe->origin == PROBE_REPLACED ? replace(probe) : 0;
 
+	if (!err && probe->pin_dir)
+		err = pin__old(probe->pin_dir, &probe->old);
+	if (!err)
+		err = watch_ring(probe);
 	if (!err && probe->old.ring)
-		ring__follow(probe->ring, probe->old.ring, probe->control->from_ns);
+		ring__follow(probe->ring, probe->old.ring);
 	if (!err && probe->old.unread)
 		pin__forget_old(probe->pin_dir);
 	return err;
@@ -233,8 +237,6 @@ static int start(struct probe *probe, const struct probe_config *config, enum pr
 					      : "cannot attach to the kernel's tracepoints";
 	err = map_control(probe);
 	if (!err)
-		err = watch_ring(probe);
-	if (!err)
 		err = plan__attach(probe->skel->obj, probe->hooks, &probe->links);
 	return err;
 }
@@ -286,7 +288,7 @@ struct probe *probe__new(const struct probe_config *config, int *ret_err, char *
 	if (!config->verbose)
 		libbpf_set_print(silent);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	probe->wake_fd = probe->pin_lock = probe->old.requests = -1;
+	probe->wake_fd = probe->pin_lock = -1;
 	*ret_err = open_pins(probe, config, &what);
 	if (!*ret_err)
 		*ret_err = start_best(probe, config, &what);
@@ -294,14 +296,16 @@ struct probe *probe__new(const struct probe_config *config, int *ret_err, char *
 		what = "cannot pin the attachments";
 		*ret_err = pin_links(probe);
 	}
-	if (!*ret_err) {
-		what = "cannot read the replaced ring";
-		*ret_err = read_old(probe);
-	}
 	if (!*ret_err)
 		return probe;
 	problem(ret_problem, *ret_err, what);
 	return probe__free(probe);
+}
+
+static void close_old(struct probe *probe)
+{
+	while (probe->old.count)
+		close(probe->old.requests[--probe->old.count]);
 }
 
 struct probe *probe__free(struct probe *probe)
@@ -309,8 +313,7 @@ struct probe *probe__free(struct probe *probe)
 	if (!probe)
 		return NULL;
 	stop(probe);
-	if (probe->old.requests >= 0)
-		close(probe->old.requests);
+	close_old(probe);
 	if (probe->pin_lock >= 0)
 		close(probe->pin_lock);
 	free(probe->pin_dir);
@@ -352,9 +355,8 @@ int probe__unpin(const char *pin_dir)
 /* The replaced maps are needed until all that waited in their ring is durable. */
 static void forget_old(struct probe *probe)
 {
-	if (probe->old.requests >= 0)
-		close(probe->old.requests);
-	probe->old = (struct pin_old){ .requests = -1 };
+	close_old(probe);
+	probe->old.ring = NULL;
 	pin__forget_old(probe->pin_dir);
 }
 
@@ -367,14 +369,6 @@ void probe__release(struct probe *probe, uint64_t released, uint64_t durable)
 	ring__release(probe->ring, released);
 	if (probe->old.ring && released >= base)
 		forget_old(probe);
-}
-
-bool probe__was_durable(const struct probe *probe, uint64_t position)
-{
-	uint64_t base = ring__base(probe->ring);
-
-	return position <= base ? position <= probe->old.durable
-				: position - base <= probe->durable;
 }
 
 const char *probe__plan_reason(const struct probe *probe)
@@ -454,9 +448,8 @@ int probe__request(struct probe *probe, uint64_t seq, struct request *ret_reques
 	int err = bpf_map__lookup_elem(probe->skel->maps.rt_request, &seq, sizeof(seq), ret_request,
 				       sizeof(*ret_request), 0);
 
-	if (err == -ENOENT && probe->old.requests >= 0 &&
-	    !bpf_map_lookup_elem(probe->old.requests, &seq, ret_request))
-		return 0;
+	for (unsigned i = 0; i < probe->old.count && err == -ENOENT; i++)
+		err = bpf_map_lookup_elem(probe->old.requests[i], &seq, ret_request);
 	return err;
 }
 

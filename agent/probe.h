@@ -38,6 +38,12 @@ struct probe;
 struct probe *probe__new(const struct probe_config *config, int *ret_err, char **ret_problem);
 struct probe *probe__free(struct probe *probe);
 
+/*
+ * To be called when the targets of this moment are registered, before the first read: where maps
+ * of another contract are replaced, they go on capturing until now. 0 or negative errno.
+ */
+int probe__begin(struct probe *probe);
+
 /* What was found under `pin_dir`. */
 enum probe_origin {
 	PROBE_NEW,        /* nothing */
@@ -47,7 +53,7 @@ enum probe_origin {
 
 enum probe_origin probe__origin(const struct probe *probe);
 
-/* Bytes in the replaced ring that this agent cannot read: lost. */
+/* Bytes in the replaced ring that this agent cannot read: lost. Known when begun. */
 uint64_t probe__unread(const struct probe *probe);
 
 /* True: the kernel side outlives this process. False, and why not in *ret_reason. */
@@ -71,9 +77,6 @@ int probe__wake_fd(const struct probe *probe);
  * tell.
  */
 void probe__release(struct probe *probe, uint64_t released, uint64_t durable);
-
-/* Does what ends at this position of the ring belong to what was durable when we started? */
-bool probe__was_durable(const struct probe *probe, uint64_t position);
 
 /*
  * Before waiting for the wake descriptor: asks the kernel to wake us at the next record. False:

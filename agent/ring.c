@@ -19,14 +19,15 @@ struct ring {
 	uint64_t size;
 	uint64_t cursor;
 	uint64_t record;     /* the one read last begins there */
-	uint64_t at;         /* likewise, through both */
 	struct ring *before; /* NULL: none, or read and released */
 	uint64_t base;       /* its end */
+	uint64_t durable;
 	uint64_t from_ns;
+	bool in_before; /* the record read last is there */
 	size_t page;
 };
 
-struct ring *ring__new(int map_fd, int *ret_err)
+struct ring *ring__new(int map_fd, uint64_t durable, uint64_t from_ns, int *ret_err)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t info_len = sizeof(info);
@@ -41,6 +42,8 @@ struct ring *ring__new(int map_fd, int *ret_err)
 		*ret_err = -EINVAL;
 		return ring__free(ring);
 	}
+	ring->durable = durable;
+	ring->from_ns = from_ns;
 	ring->page = sysconf(_SC_PAGESIZE);
 	ring->size = info.max_entries;
 	consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
@@ -73,11 +76,10 @@ struct ring *ring__free(struct ring *ring)
 	return NULL;
 }
 
-void ring__follow(struct ring *ring, struct ring *before, uint64_t from_ns)
+void ring__follow(struct ring *ring, struct ring *before)
 {
 	ring->before = before;
-	ring->base = __atomic_load_n(before->producer, __ATOMIC_ACQUIRE);
-	ring->from_ns = from_ns;
+	ring->base = before->base + __atomic_load_n(before->producer, __ATOMIC_ACQUIRE);
 }
 
 uint64_t ring__base(const struct ring *ring)
@@ -110,31 +112,35 @@ static const struct event *read_own(struct ring *ring, size_t *ret_len)
 	return NULL;
 }
 
+static bool before_is_read(const struct ring *ring)
+{
+	return !ring->before || ring__position(ring->before) >= ring->base;
+}
+
 const struct event *ring__read(struct ring *ring, size_t *ret_len)
 {
-	const struct event *event = NULL;
+	if (!before_is_read(ring)) {
+		const struct event *event = ring__read(ring->before, ret_len);
 
-	if (ring->before && ring->before->cursor < ring->base) {
-		event = read_own(ring->before, ret_len);
-		ring->at = ring->before->record;
+		ring->in_before = true;
+		if (event || !before_is_read(ring))
+			return event;
 	}
-	if (event || ring__position(ring) < ring->base)
-		return event;
-	event = read_own(ring, ret_len);
-	ring->at = ring->base + ring->record;
-	return event;
+	ring->in_before = false;
+	return read_own(ring, ret_len);
 }
 
 uint64_t ring__position(const struct ring *ring)
 {
-	if (ring->before && ring->before->cursor < ring->base)
-		return ring->before->cursor;
-	return ring->base + ring->cursor;
+	return before_is_read(ring) ? ring->base + ring->cursor : ring__position(ring->before);
 }
 
-uint64_t ring__record(const struct ring *ring)
+uint64_t ring__record(const struct ring *ring, bool *ret_was_durable)
 {
-	return ring->at;
+	if (ring->in_before)
+		return ring__record(ring->before, ret_was_durable);
+	*ret_was_durable = ring->cursor <= ring->durable;
+	return ring->base + ring->record;
 }
 
 static void release_own(struct ring *ring, uint64_t position)
@@ -147,7 +153,7 @@ static void release_own(struct ring *ring, uint64_t position)
 void ring__release(struct ring *ring, uint64_t position)
 {
 	if (ring->before)
-		release_own(ring->before, position < ring->base ? position : ring->base);
+		ring__release(ring->before, position < ring->base ? position : ring->base);
 	if (position < ring->base)
 		return;
 	ring->before = ring__free(ring->before);
@@ -158,7 +164,7 @@ uint64_t ring__waiting(const struct ring *ring)
 {
 	uint64_t own = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - ring->cursor;
 
-	return ring->before ? own + ring->base - ring->before->cursor : own;
+	return ring->before ? own + ring__waiting(ring->before) : own;
 }
 
 uint64_t ring__held(const struct ring *ring)

@@ -17,20 +17,23 @@
 
 struct ring;
 
-/* Maps the ring of `map_fd`, which stays the caller's; reads from what was released last.
- * Negative errno in *ret_err on NULL. */
-struct ring *ring__new(int map_fd, int *ret_err);
-/* And the ring before it. */
+/*
+ * Maps the ring of `map_fd`, which stays the caller's; reads from what was released last.
+ * `durable`: an agent before this one has made the lines durable that end up to there. Fragments
+ * older than `from_ns` are passed over: they are in the ring that this one replaced. Negative
+ * errno in *ret_err on NULL.
+ */
+struct ring *ring__new(int map_fd, uint64_t durable, uint64_t from_ns, int *ret_err);
+/* And the rings before it. */
 struct ring *ring__free(struct ring *ring);
 
 /*
- * `before` is read to its end first, and is the ring's from now on; nothing is written to it any
- * more. Of `ring`, fragments older than `from_ns` are passed over: they are in `before`. To be
- * called before the first read. Positions count through both.
+ * `before`, to which nothing is written any more, is read to its end first, and is the ring's own
+ * from now on. To be called before the first read. Positions count through both.
  */
-void ring__follow(struct ring *ring, struct ring *before, uint64_t from_ns);
+void ring__follow(struct ring *ring, struct ring *before);
 
-/* The end of the ring before it: positions of the ring itself begin there. 0: there is none. */
+/* The end of the rings before it: positions of the ring itself begin there. */
 uint64_t ring__base(const struct ring *ring);
 
 /*
@@ -42,8 +45,8 @@ const struct event *ring__read(struct ring *ring, size_t *ret_len);
 /* Where the cursor stands: what has been read up to there may be released. */
 uint64_t ring__position(const struct ring *ring);
 
-/* Where the record that was read last begins. */
-uint64_t ring__record(const struct ring *ring);
+/* Where the record that was read last begins, and whether the lines that it ends are durable. */
+uint64_t ring__record(const struct ring *ring, bool *ret_was_durable);
 
 /* Gives the space up to `position` back to the kernel; positions only grow. */
 void ring__release(struct ring *ring, uint64_t position);

@@ -6,6 +6,7 @@ KILLS=200 for the long run (`make kills`).
 """
 import os
 import random
+import socket
 import subprocess
 import threading
 import time
@@ -74,37 +75,152 @@ def unpin():
     subprocess.run([REQTAP, "agent", "--unpin", "--pin-dir", PINS], timeout=60, check=True)
 
 
-def check_ends(agent, writers):
-    assert until(lambda: sum(" ends " in m for m in agent.messages()) >= writers, 30), agent.log
+class Rig:
+    """Two cgroups and an agent with pins and a state directory; what is pinned goes at the end."""
+
+    def __init__(self, *options):
+        self.groups = [Cgroup(f"/{NAME}-0"), Cgroup(f"/{NAME}-1")]
+        self.agent = Agent("--cgroup", f"/{NAME}-*", "--pin-dir", PINS, *options)
+        self.agent.options += ("--state-dir", self.agent.home.name + "/state")
+
+    def __enter__(self):
+        for group in self.groups:
+            group.__enter__()
+        self.agent.__enter__()
+        return self
+
+    def __exit__(self, *args):
+        self.agent.__exit__(*args)
+        for group in self.groups:
+            group.__exit__(*args)
+        unpin()
+        assert not Path(PINS).exists()
+
+    def writers(self, rate):
+        return Writers(self.agent.home.name, self.groups, rate // 2)
+
+    def check(self, writers, doubles):
+        """What the writers wrote against what arrived; says it."""
+        writers.stop()
+        count = len(self.groups)
+        assert until(lambda: sum(" ends " in m for m in self.agent.messages()) >= count, 30), self.agent.log
+        time.sleep(0.5)
+        lost, doubled, written, strange = tally(self.agent.messages(), count)
+        print(f"# {written} lines, {len(lost)} lost, {doubled} doubled")
+        assert not lost, (len(lost), lost[:5], self.agent.log[-2000:])
+        assert doubled <= doubles, doubled
+        assert not strange, strange[:5]
 
 
 @test(f"{KILLS} x kill -9 at any moment, restart after 0 to 2 s: none lost, at most a batch doubled each time")
 def _():
     random.seed(int(os.environ.get("SEED", "6")))
-    with Cgroup(f"/{NAME}-0") as one, Cgroup(f"/{NAME}-1") as two:
-        agent = Agent("--cgroup", f"/{NAME}-*", "--pin-dir", PINS)
-        agent.options += ("--state-dir", agent.home.name + "/state")
-        try:
-            with agent:
-                writers = Writers(agent.home.name, [one, two], RATE // 2)
-                for _ in range(KILLS):
-                    time.sleep(random.choice((0.3, 1)) * random.random() + 0.2)
-                    agent.kill()
-                    time.sleep(random.uniform(0, 2) ** 2 / 2)
-                    agent.start(wait=random.random() < 0.8)
-                writers.stop()
-                check_ends(agent, 2)
-                time.sleep(0.5)
-                lost, doubled, written, strange = tally(agent.messages(), 2)
-                log = agent.log
-        finally:
-            unpin()
-    print(f"# {KILLS} kills, {written} lines, {len(lost)} lost, {doubled} doubled, {len(strange)} strange")
-    assert not lost, (len(lost), lost[:5], log[-2000:])
-    # what a batch holds, of 200 ms
-    assert doubled <= KILLS * RATE * 0.25, doubled
-    assert not strange, strange[:5]
-    assert not Path(PINS).exists()
+    with Rig() as rig:
+        writers = rig.writers(RATE)
+        for _ in range(KILLS):
+            time.sleep(random.choice((0.3, 1)) * random.random() + 0.2)
+            rig.agent.kill()
+            time.sleep(random.uniform(0, 2) ** 2 / 2)
+            rig.agent.start(wait=random.random() < 0.8)
+        rig.check(writers, KILLS * RATE // 4)  # a batch is what comes in 200 ms
+
+
+@test("clean stop and start, with other settings: none lost, none doubled; --unpin ends it")
+def _():
+    with Rig() as rig:
+        writers = rig.writers(RATE)
+        for grace in ("1s", "2s", "3s"):
+            time.sleep(0.5)
+            assert rig.agent.stop() == 0, rig.agent.log
+            busy = subprocess.run(["bpftool", "map", "dump", "pinned", f"{PINS}/rt_control"], capture_output=True,
+                                  text=True, timeout=30, check=True)
+            assert "contract" in busy.stdout, busy.stdout
+            rig.agent.options += ("--lineage-grace", grace)
+            rig.agent.start()
+        assert rig.agent.log.count("took over") == 3, rig.agent.log
+        refused = subprocess.run([REQTAP, "agent", "--unpin", "--pin-dir", PINS], capture_output=True, text=True,
+                                 timeout=60, check=False)
+        assert refused.returncode == 1 and "an agent uses" in refused.stderr, refused
+        rig.check(writers, 0)
+
+
+@test("an agent of another contract replaces the maps, killed in between too: none lost")
+def _():
+    random.seed(7)
+    with Rig() as rig:
+        writers = rig.writers(RATE)
+        for i in range(6):
+            time.sleep(random.uniform(0.1, 0.6))
+            rig.agent.kill()
+            rig.agent.program = (str(Path(REQTAP).parent / "live/reqtap-other"), REQTAP)[i % 2]
+            rig.agent.start(wait=i % 3 != 1)
+        rig.agent.kill()
+        rig.agent.start()
+        assert "replaced what another version" in rig.agent.log, rig.agent.log
+        rig.check(writers, 6 * RATE // 4)
+        assert not list(Path(PINS).parent.glob(NAME + "-*")), list(Path(PINS).parent.glob(NAME + "-*"))
+
+
+@test("a line that was begun before a kill and ended after it is one line, and sent once")
+def _():
+    with Rig() as rig:
+        process = rig.groups[0].start("/bin/sh", "-c", """
+            printf begun; read go; printf ' and'; read go; echo ' ended'; echo next; read go""", stdin=subprocess.PIPE)
+        assert process.stdout.read(5) == b"begun"
+        rig.groups[1].start("/bin/echo", "another")
+        assert rig.agent.wait_for(1), rig.agent.log
+        rig.agent.kill()
+        process.stdin.write(b"go\ngo\n")
+        process.stdin.flush()
+        assert process.stdout.read(16) == b" and ended\nnext\n"
+        rig.agent.start()
+        assert rig.agent.wait_for(3), rig.agent.log
+        rig.agent.kill()
+        rig.agent.start()
+        process.communicate(b"go\n", timeout=30)
+        time.sleep(1.5)
+        assert sorted(rig.agent.messages()) == ["another", "begun and ended", "next"], rig.agent.messages()
+
+
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        for i in range(3):
+            print("line", i, flush=True)
+            open(sys.argv[1]).read()
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print("port", server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@test("a request that lives through a kill: its lines before, meanwhile and after have its id")
+def _():
+    with Rig() as rig:
+        fifo = rig.agent.home.name + "/fifo"
+        os.mkfifo(fifo)
+        server = rig.groups[0].start(PYTHON, "-c", SERVER, fifo)
+        port = int(server.stdout.readline().split()[1])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Baseten-Request-Id: lives-through-it\r\n\r\n")
+            assert server.stdout.readline() == b"line 0\n"
+            rig.agent.kill()
+            Path(fifo).write_text("go", encoding="ascii")
+            assert server.stdout.readline() == b"line 1\n"
+            rig.agent.start()
+            Path(fifo).write_text("go", encoding="ascii")
+            assert server.stdout.readline() == b"line 2\n"
+            Path(fifo).write_text("go", encoding="ascii")
+            client.recv(100)
+        assert rig.agent.wait_for(4), rig.agent.messages()
+        ids = {r["body"]: r["attributes"].get("request_id") for r in rig.agent.records() if "line" in r["body"]}
+        assert ids == {f"line {i}": "lives-through-it" for i in range(3)}, ids
 
 
 tap.main()

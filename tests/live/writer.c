@@ -327,7 +327,8 @@ static int run(const struct kind *kind, int number, enum probe_plan plan, unsign
 		return !skip;
 	}
 	pid_t child = start_child(kind, seed, writes, &gate, &fd);
-	if (child > 0 && probe__follow(probe, child) == 0 && write(gate, "g", 1) == 1)
+	if (child > 0 && probe__begin(probe) == 0 && probe__follow(probe, child) == 0 &&
+	    write(gate, "g", 1) == 1)
 		done = follow(probe, child, fd, &got, &captured, &faults);
 	same = done && memcmp(&got, &captured, sizeof(got)) == 0;
 	for (int i = 0; i < WRITERS; i++)
