@@ -9,7 +9,8 @@
 #define WINDOWS_MAX 4096 /* read in one walk: 256 MiB; real tables have up to 64 */
 #define FUNCTIONS_MAX (4u << 20)
 #define WANTED_MAX 32
-#define HEADER_ALIGN 16 /* the linker aligns the table to 32 */
+#define HEADER_ALIGN 8  /* the linker aligns the table to 32, from Go 1.26 on to 8 */
+#define MODULE_TEXT 176 /* Go 1.26: offset of `text` in struct moduledata (runtime/symtab.go) */
 
 #define MAGIC_1_16 0xfffffffa
 #define MAGIC_1_18 0xfffffff0
@@ -281,6 +282,14 @@ int pclntab__functions(struct elf *elf, const struct pclntab *table,
 	return err;
 }
 
+/* The address that stands at vaddr once the program is loaded; -ENOENT: none. */
+static int pointer_at(struct elf *elf, uint64_t vaddr, uint64_t *ret)
+{
+	if (!elf__relocation(elf, vaddr, ret))
+		return 0;
+	return !elf__read(elf, vaddr, ret, sizeof(*ret)) && *ret ? 0 : -ENOENT;
+}
+
 unsigned pclntab__bases(struct elf *elf, const struct pclntab *table, uint64_t ret[PCLNTAB_BASES])
 {
 	uint64_t field = table->vaddr + offsetof(struct header, rest);
@@ -291,10 +300,9 @@ unsigned pclntab__bases(struct elf *elf, const struct pclntab *table, uint64_t r
 		ret[0] = 0;
 		return 1;
 	}
-	if (!elf__relocation(elf, field, &ret[count]))
-		count++;
-	if (!elf__read(elf, field, &ret[count], sizeof(ret[count])) && ret[count])
-		count++;
+	count += !pointer_at(elf, field, &ret[count]);
+	if (!elf__section(elf, ".go.module", &range))
+		count += !pointer_at(elf, range.vaddr + MODULE_TEXT, &ret[count]);
 	if (!elf__symbol(elf, "runtime.text", &range))
 		ret[count++] = range.vaddr;
 	if (!elf__section(elf, ".text", &range))
