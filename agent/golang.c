@@ -2,6 +2,7 @@
 #include "agent/golang.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "agent/pclntab.h"
 
@@ -58,13 +59,13 @@ static bool calls(const struct code *code, size_t at, uint64_t target, uint16_t 
 
 	if (machine == EM_AARCH64) {
 		*ret_len = 4;
-		if (at % 4 || code->len - at < 4)
+		if (at % 4 || code->len - at <= 4)
 			return false;
 		memcpy(&word, code->bytes + at, 4);
 		return word == (0x94000000 | (((target - from) >> 2) & 0x3ffffff)); /* bl */
 	}
 	*ret_len = 5;
-	if (code->len - at < 5 || code->bytes[at] != 0xe8) /* call rel32 */
+	if (code->len - at <= 5 || code->bytes[at] != 0xe8) /* call rel32 */
 		return false;
 	memcpy(&jump, code->bytes + at + 1, 4);
 	return from + 5 + jump == target;
@@ -84,9 +85,7 @@ static int find_call(const struct elf *elf, const struct code *code, uint64_t ta
 		if (!calls(code, at, target, elf__machine(elf), &len))
 			continue;
 		found++;
-		if (elf__offset(elf, code->vaddr + at, &ret->call) ||
-		    elf__offset(elf, code->vaddr + at + len, &ret->after))
-			return -ENOTSUP;
+		*ret = (struct golang_start){ code->vaddr + at, code->vaddr + at + len };
 	}
 	return found == 1 ? 0 : -ENOTSUP;
 }
@@ -170,3 +169,59 @@ int golang__inspect(struct elf *elf, struct golang *ret)
 		err = inspect_at(elf, functions, bases[i], ret);
 	return err;
 }
+
+/* src/debug/buildinfo: magic, and from Go 1.18 on the version's length and text at 32. */
+static void read_version(struct elf *elf, char *ret, size_t size)
+{
+	uint8_t bytes[64];
+	struct elf_range range;
+
+	snprintf(ret, size, "%s", "of unknown version");
+	if (elf__section(elf, ".go.buildinfo", &range) ||
+	    elf__read(elf, range.vaddr, bytes, sizeof(bytes)) ||
+	    memcmp(bytes, "\xff Go buildinf:", 14) != 0 || !(bytes[15] & 2) || bytes[32] > 31)
+		return;
+	snprintf(ret, size, "%.*s", bytes[32], bytes + 33);
+}
+
+static bool is_go(struct elf *elf)
+{
+	struct elf_range range;
+
+	return !elf__section(elf, ".go.buildinfo", &range) ||
+	       !elf__section(elf, ".note.go.buildid", &range);
+}
+
+static int recognise(struct elf *elf, struct runtime_match *ret)
+{
+	struct golang golang;
+	int err = golang__inspect(elf, &golang);
+	size_t len;
+
+	if (err && err != -ENOTSUP && !is_go(elf))
+		return err;
+	read_version(elf, ret->version, sizeof(ret->version));
+	len = strlen(ret->version);
+	if (err) {
+		snprintf(ret->version + len, sizeof(ret->version) - len, ", not understood");
+		return 0;
+	}
+	ret->process.offset[RT_GO_G] = golang.g_offset;
+	ret->process.offset[RT_GO_PARENT] = golang.parent_argument;
+	for (unsigned i = 0; i < golang.start_count; i++) {
+		/* the end first: a start without its end would be taken for the next one's */
+		ret->probes[ret->probe_count++] =
+			(struct runtime_probe){ .program = "rt_go_started",
+						.vaddr = golang.starts[i].after };
+		ret->probes[ret->probe_count++] =
+			(struct runtime_probe){ .program = "rt_go_start",
+						.vaddr = golang.starts[i].call };
+	}
+	return 0;
+}
+
+const struct runtime_kind golang_runtime = {
+	.name = "Go",
+	.kind = RT_RUNTIME_GO,
+	.recognise = recognise,
+};

@@ -11,13 +11,13 @@
 #ifndef REQTAP_GOLANG_H
 #define REQTAP_GOLANG_H
 
-#include "agent/elf.h"
+#include "agent/runtime.h"
 
 #define GOLANG_STARTS 2 /* go statements; coroutines of iter.Pull */
 
 struct golang_start {
-	uint64_t call;  /* offset in the file */
-	uint64_t after; /* likewise, of the instruction that the call returns to */
+	uint64_t call;  /* address of the instruction */
+	uint64_t after; /* and of the one that it returns to */
 };
 
 struct golang {
@@ -34,5 +34,11 @@ struct golang {
  * a newer Go. No place is given unless the code there was read and is what it should be.
  */
 int golang__inspect(struct elf *elf, struct golang *ret);
+
+/*
+ * A Go program that is not understood is one too: its goroutines have no requests, and the
+ * threads, which run now one and then another, must not have any.
+ */
+extern const struct runtime_kind golang_runtime;
 
 #endif

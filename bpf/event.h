@@ -274,6 +274,12 @@ enum rt_python_offset {
 	RT_PYTHON_OFFSETS,
 };
 
+/* `offset` of RT_RUNTIME_GO; agent/golang.h. */
+enum rt_go_offset {
+	RT_GO_G,      /* x86-64: of the thread's g from the base of fs, negative */
+	RT_GO_PARENT, /* number of newproc1's argument that is the parent; 0: not understood */
+};
+
 /* The one value of rt_control, mapped by the agent. Its first four members never move. */
 struct control {
 	__u32 contract;      /* RT_CONTRACT of the agent that made the maps */

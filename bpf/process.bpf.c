@@ -126,7 +126,7 @@ int rt_fork(struct task_newtask *ctx)
 		count(RT_PROCESS_FULL);
 	if (tgid != parent >> 32)
 		runtime_fork(parent >> 32, tgid);
-	from = unit_thread(parent >> 32, parent);
+	from = unit_current(parent >> 32, parent);
 	to = unit_thread(tgid, tid);
 	unit_inherit(&from, &to, bpf_ktime_get_boot_ns());
 	return 0;

@@ -7,7 +7,7 @@
 #ifndef REQTAP_UNIT_BPF_H
 #define REQTAP_UNIT_BPF_H
 
-#include "bpf/maps.bpf.h"
+#include "bpf/unit_go.bpf.h"
 
 static __always_inline struct unit unit_thread(u32 tgid, u32 tid)
 {
@@ -55,13 +55,20 @@ static __always_inline void unit_inherit(const struct unit *parent, const struct
 		unit_own(child, request, 0);
 }
 
+static __always_inline struct unit unit_current(u32 tgid, u32 tid)
+{
+	struct runtime *go = runtime_get(tgid, RT_RUNTIME_GO);
+
+	return go ? unit_goroutine(tgid, go_current(go)) : unit_thread(tgid, tid);
+}
+
 /* The request that the current code works for; *ret_kind says which unit knew. */
 static __always_inline u64 unit_current_request(u32 tgid, u32 tid, u64 now, u8 *ret_kind)
 {
-	struct unit thread = unit_thread(tgid, tid);
-	u64 request = unit_request(&thread, now);
+	struct unit unit = unit_current(tgid, tid);
+	u64 request = unit_request(&unit, now);
 
-	*ret_kind = request ? RT_UNIT_THREAD : RT_UNIT_NONE;
+	*ret_kind = request ? unit.kind : RT_UNIT_NONE;
 	return request;
 }
 
@@ -81,6 +88,26 @@ static __always_inline bool request_open(u64 seq)
 	return request && request->state == RT_REQUEST_OPEN;
 }
 
+static __always_inline bool other_connection(u64 a, u64 b)
+{
+	struct request *one = bpf_map_lookup_elem(&rt_request, &a);
+	struct request *two = bpf_map_lookup_elem(&rt_request, &b);
+
+	return one && two && one->cookie != two->cookie;
+}
+
+/* A goroutine that reads requests of several connections at a time hands them to others. */
+static __always_inline void goroutine_reads(const struct unit *goroutine, u64 request)
+{
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, goroutine);
+	u32 flags = owner ? owner->flags & RT_OWNER_LOOP : 0;
+
+	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request) &&
+	    other_connection(owner->request, request))
+		flags |= RT_OWNER_LOOP;
+	unit_own(goroutine, flags ? 0 : request, RT_OWNER_READER | flags);
+}
+
 /*
  * The current code has read the start of `request` on the connection of `sk`.
  *
@@ -90,10 +117,14 @@ static __always_inline bool request_open(u64 seq)
  */
 static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u64 sk)
 {
-	struct unit thread = unit_thread(tgid, tid);
+	struct unit thread = unit_current(tgid, tid);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
 	u32 flags = owner ? owner->flags & RT_OWNER_LOOP : 0;
 
+	if (thread.kind == RT_UNIT_GOROUTINE) {
+		goroutine_reads(&thread, request);
+		return;
+	}
 	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request))
 		flags |= RT_OWNER_LOOP;
 	if (flags && sock_nonblocking(sk))

@@ -110,8 +110,17 @@ struct thread_info {
 #endif
 };
 
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase;
+};
+#endif
+
 struct task_struct {
 	struct thread_info thread_info;
+#if defined(__TARGET_ARCH_x86)
+	struct thread_struct thread;
+#endif
 	int pid;
 	int tgid;
 	int exit_code;
@@ -189,7 +198,7 @@ struct msghdr {
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long cx, dx, si, di; /* the first four arguments are di, si, dx, cx */
-	unsigned long ax;
+	unsigned long ax, bx;
 #else
 	unsigned long regs[31];
 #endif

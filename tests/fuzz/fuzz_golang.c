@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int fd = -1;
 	struct golang golang;
+	uint64_t offset;
 	struct elf *elf;
 	int err = 0;
 
@@ -24,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!golang.start_count || golang.start_count > GOLANG_STARTS)
 			abort();
 		for (unsigned i = 0; i < golang.start_count; i++)
-			if (golang.starts[i].call >= size || golang.starts[i].after >= size)
+			if (elf__offset(elf, golang.starts[i].call, &offset) || offset >= size)
 				abort();
 	}
 	elf__free(elf);

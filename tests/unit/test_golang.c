@@ -168,7 +168,7 @@ static void test_layouts(void **state)
 		uint64_t text;
 
 		make_image(v);
-		text = image.sections[1].sh_offset;
+		text = image.sections[1].sh_addr;
 		assert_int_equal(inspect(&golang), 0);
 		assert_int_equal(golang.parent_argument, v->magic == OLD ? 3 : 1);
 		assert_int_equal(golang.start_count, v->coroutines ? 2 : 1);
@@ -244,7 +244,7 @@ static void test_damaged(void **state)
 			image.bytes[i] = values[v];
 			if (!inspect(&golang))
 				assert_int_equal(golang.starts[0].call,
-						 image.sections[1].sh_offset + NEWPROC + 16);
+						 image.sections[1].sh_addr + NEWPROC + 16);
 		}
 		image.bytes[i] = good;
 	}
