@@ -44,9 +44,9 @@ def uvicorn(name, loop, route, **settings):
                 unit="unit", access=1, env={"LOOP": loop, "ROUTE": route}, **settings)
 
 
-def go(name, source, **settings):
+def go(name, source, flags="", files="", **settings):
     return Case(name, ["{build}/" + source], ["golang-go"],
-                [f"GO111MODULE=off GOCACHE={{build}}/gocache go build -o {{build}}/{source} {{here}}/{source}.go"],
+                [f"GO111MODULE=off GOCACHE={{build}}/gocache go build {flags} -o {{build}}/{source} {{here}}/{source}.go {files}"],
                 unit="unit", **settings)
 
 
@@ -73,7 +73,13 @@ ASYNCIO = [
          ["python3-hypercorn"], unit="unit", env={"PYTHONPATH": "{here}"}),
 ]
 
-GO = [go("go-net-http", "nethttp", options={"linger_s": 2})]
+GO = [
+    go("go-net-http", "nethttp", options={"linger_s": 2}),
+    go("go-stripped", "nethttp", "-ldflags='-s -w'"),
+    go("go-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w -linkmode=external'"),
+    # C code with thread locals of its own: g is elsewhere, and the text does not begin with Go's
+    go("go-cgo-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w'", "{here}/locals.go"),
+]
 
 RELAYED = [
     Case("supervisord-nginx", ["{here}/supervised"], ["supervisor", "nginx-light"], unit="relay", access=1,

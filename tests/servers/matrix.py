@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 TOKEN = re.compile(r"/(?:work|call)/(c\d+n\d+r\d+)\b")
 START_S = 40
 STOP_S = 20
+SETTLE_S = 0.5  # a runtime is attached a moment after the exec; a model takes longer to load
 
 
 class CannotRun(Exception):
@@ -83,6 +84,7 @@ class Server:
                 raise RuntimeError(f"{self.case.name} ended with {self.process.returncode}: {text}")
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
+                time.sleep(0 if self.plain else SETTLE_S)
                 return
             except OSError:
                 time.sleep(0.05)
