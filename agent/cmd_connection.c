@@ -31,6 +31,8 @@ static const char usage[] =
 	"  --compression NAME        gzip (default), zstd, none\n"
 	"  --max-bytes N             of a request, compressed\n"
 	"  --timeout MS              of a request (default 10000)\n"
+	"  --retry-codes LIST        HTTP codes to try again (default " DESTINATION_RETRY_CODES
+	")\n"
 	"  --ca FILE  --client-cert FILE  --client-key FILE  --proxy URL\n"
 	"  --drop                    remove: what waits is dropped (default: kept for the next "
 	"one)\n"
@@ -88,6 +90,7 @@ enum choice {
 	OPTION_COMPRESSION,
 	OPTION_MAX_BYTES,
 	OPTION_TIMEOUT,
+	OPTION_RETRY_CODES,
 	OPTION_CA,
 	OPTION_CLIENT_CERT,
 	OPTION_CLIENT_KEY,
@@ -106,6 +109,7 @@ static const struct option options[] = {
 	{ "compression", required_argument, NULL, OPTION_COMPRESSION },
 	{ "max-bytes", required_argument, NULL, OPTION_MAX_BYTES },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "retry-codes", required_argument, NULL, OPTION_RETRY_CODES },
 	{ "ca", required_argument, NULL, OPTION_CA },
 	{ "client-cert", required_argument, NULL, OPTION_CLIENT_CERT },
 	{ "client-key", required_argument, NULL, OPTION_CLIENT_KEY },
@@ -142,6 +146,13 @@ static int set_option(struct settings *settings, int option, const char *value)
 				     &destination->max_body_bytes);
 	case OPTION_TIMEOUT:
 		return number_option("timeout", value, 3600000, &destination->timeout_ms);
+	case OPTION_RETRY_CODES:
+		if (destination__set_retry_codes(destination, value) == 0)
+			return 0;
+		return complain(EXIT_USAGE,
+				"--retry-codes '%s' is no list of at most %d HTTP "
+				"codes; " DESTINATION_RETRY_CODES " would be right",
+				value, DESTINATION_RETRY_CODES_MAX);
 	case OPTION_CA:
 		return set_text(&destination->ca_file, value);
 	case OPTION_CLIENT_CERT:
@@ -350,9 +361,22 @@ static int read_now(struct settings *settings, struct destination *ret)
 	return err == 0 && ret->enabled ? 0 : 1;
 }
 
+/* A proxy's password is a secret too: "http://user:password@host:port". */
+static void show_proxy(const char *proxy)
+{
+	const char *scheme = strstr(proxy, "://"), *at = strrchr(proxy, '@');
+	int len = scheme ? (int)(scheme + 3 - proxy) : 0;
+
+	if (at)
+		printf("proxy        %.*s(hidden)%s\n", len, proxy, at);
+	else
+		printf("proxy        %s\n", proxy);
+}
+
 static int show(struct settings *settings)
 {
 	struct destination now;
+	char retry[DESTINATION_RETRY_TEXT_MAX];
 	int status = read_now(settings, &now);
 
 	if (status)
@@ -362,6 +386,8 @@ static int show(struct settings *settings)
 		printf("header       %s: (hidden)\n", now.headers[i].name);
 	printf("compression  %s\n", compression_name(now.compression));
 	printf("timeout      %u ms\n", now.timeout_ms);
+	destination__retry_text(&now, retry);
+	printf("retried      %s\n", retry);
 	if (now.max_body_bytes)
 		printf("max bytes    %u\n", now.max_body_bytes);
 	if (now.ca_file)
@@ -369,7 +395,7 @@ static int show(struct settings *settings)
 	if (now.client_cert_file)
 		printf("client cert  %s\n", now.client_cert_file);
 	if (now.proxy)
-		printf("proxy        %s\n", now.proxy);
+		show_proxy(now.proxy);
 	destination__clear(&now);
 	return 0;
 }

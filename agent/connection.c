@@ -18,6 +18,13 @@
 	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |        \
 	 IN_DELETE_SELF | IN_MOVE_SELF)
 
+/* The environment, read: it does not change while a process runs. */
+struct environment {
+	int err; /* -ENOENT: it names no endpoint */
+	char *problem;
+	struct destination destination;
+};
+
 struct connection {
 	struct loop *loop;
 	struct connection_config config;
@@ -27,11 +34,28 @@ struct connection {
 	struct loop_timer *settle_timer;
 	struct loop_timer *look_timer;
 	int watches[3]; /* state, secret, credentials directory; -1: not there */
-	bool known;     /* fn has been told something */
+	struct environment env;
+	bool known; /* fn has been told something */
 	bool have;
 	struct destination current;
 	char *problem; /* told last */
 };
+
+static void environment__read(struct environment *env, bool use_env)
+{
+	destination__init(&env->destination);
+	env->problem = NULL;
+	env->err = use_env ? destination__from_env(&env->destination, &env->problem) : -ENOENT;
+}
+
+static void environment__clear(struct environment *env)
+{
+	if (!env->err)
+		destination__clear(&env->destination);
+	free(env->problem);
+	env->problem = NULL;
+	env->err = -ENOENT;
+}
 
 static const char *credentials_dir(void)
 {
@@ -136,6 +160,18 @@ static int use_file(const char *dir, const char *name, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int read_retry_codes(const char *dir, struct destination *ret, char **ret_problem)
+{
+	struct secret *text;
+	int err = read_member(dir, "retry-codes", &text, ret_problem);
+
+	if (!err && text && destination__set_retry_codes(ret, secret__text(text)) < 0)
+		err = problem_in(ret_problem, dir, "retry-codes",
+				 "is no list of HTTP codes such as " DESTINATION_RETRY_CODES);
+	secret__free(text);
+	return err;
+}
+
 /* `ret` may have an endpoint already: then the directory adds what is missing. */
 static int read_dir(const char *dir, struct destination *ret, char **ret_problem)
 {
@@ -146,6 +182,8 @@ static int read_dir(const char *dir, struct destination *ret, char **ret_problem
 	if (!err)
 		err = read_compression(dir, ret, ret_problem);
 	if (!err)
+		err = read_retry_codes(dir, ret, ret_problem);
+	if (!err)
 		err = use_file(dir, "ca.crt", &ret->ca_file);
 	if (!err)
 		err = use_file(dir, "tls.crt", &ret->client_cert_file);
@@ -154,15 +192,22 @@ static int read_dir(const char *dir, struct destination *ret, char **ret_problem
 	return err;
 }
 
-static int read_sources(const struct connection_config *config, struct destination *ret,
-			char **ret_problem)
+static int read_environment(const struct environment *env, struct destination *ret,
+			    char **ret_problem)
+{
+	if (env->problem)
+		*ret_problem = strdup(env->problem);
+	if (env->err)
+		return env->err == -ENOENT ? 0 : env->err;
+	return destination__copy(ret, &env->destination);
+}
+
+static int read_sources(const struct connection_config *config, const struct environment *env,
+			struct destination *ret, char **ret_problem)
 {
 	const char *dirs[] = { config->secret_dir, config->use_env ? credentials_dir() : NULL };
-	int err = config->use_env ? destination__from_env(ret, ret_problem) : -ENOENT;
+	int err = read_environment(env, ret, ret_problem);
 
-	if (err && err != -ENOENT)
-		return err;
-	err = 0;
 	for (int i = 0; i < 2 && !err; i++)
 		if (dirs[i])
 			err = read_dir(dirs[i], ret, ret_problem);
@@ -174,19 +219,31 @@ static int read_sources(const struct connection_config *config, struct destinati
 	return config->state_dir ? connection__load(config->state_dir, ret, ret_problem) : -ENOENT;
 }
 
-int connection__read(const struct connection_config *config, struct destination *ret,
-		     char **ret_problem)
+static int read_all(const struct connection_config *config, const struct environment *env,
+		    struct destination *ret, char **ret_problem)
 {
 	struct destination read;
 	int err;
 
 	*ret_problem = NULL;
 	destination__init(&read);
-	err = read_sources(config, &read, ret_problem);
+	err = read_sources(config, env, &read, ret_problem);
 	if (err)
 		destination__clear(&read);
 	else
 		*ret = read;
+	return err;
+}
+
+int connection__read(const struct connection_config *config, struct destination *ret,
+		     char **ret_problem)
+{
+	struct environment env;
+	int err;
+
+	environment__read(&env, config->use_env);
+	err = read_all(config, &env, ret, ret_problem);
+	environment__clear(&env);
 	return err;
 }
 
@@ -205,7 +262,7 @@ static void update(struct connection *connection)
 {
 	struct destination read;
 	char *problem = NULL;
-	int err = connection__read(&connection->config, &read, &problem);
+	int err = read_all(&connection->config, &connection->env, &read, &problem);
 	bool same = connection->known &&
 		    (err ? !connection->have
 			 : connection->have && destination__equal(&read, &connection->current));
@@ -296,6 +353,9 @@ struct connection *connection__new(struct loop *loop, const struct connection_co
 	connection->config = *config;
 	connection->fn = fn;
 	connection->ctx = ctx;
+	environment__read(&connection->env, config->use_env);
+	if (config->use_env)
+		destination__scrub_env();
 	destination__init(&connection->current);
 	connection->settle_timer = loop_timer__new(loop, settled, connection);
 	connection->look_timer = loop_timer__new(loop, look, connection);
@@ -320,6 +380,7 @@ struct connection *connection__free(struct connection *connection)
 	loop_timer__free(connection->settle_timer);
 	loop_timer__free(connection->look_timer);
 	destination__clear(&connection->current);
+	environment__clear(&connection->env);
 	free(connection->problem);
 	free(connection);
 	return NULL;

@@ -6,8 +6,8 @@
  * secret directory, systemd credentials (CREDENTIALS_DIRECTORY), the connection stored by
  * `reqtap connection set`. The second and third are directories with a file a member: endpoint,
  * header-name, header-value; optionally headers (as OTEL_EXPORTER_OTLP_HEADERS), compression,
- * ca.crt, tls.crt, tls.key. An environment that names the endpoint and no header takes the
- * header from them.
+ * retry-codes, ca.crt, tls.crt, tls.key. An environment that names the endpoint and no header takes
+ * the header from them.
  *
  * The stored connection is the file `connection` of the state directory, sealed (crypto_secretbox)
  * under the key in the file `key` of mode 0600 beside it.
@@ -42,8 +42,9 @@ typedef void (*connection_fn)(void *ctx, const struct destination *destination,
 struct connection;
 
 /*
- * Watches the sources. `fn` is called once from within connection__new() and then after each
- * change, at most a quarter of a second later. A change that cannot be read (half-written)
+ * Watches the sources. The environment is read here and its header values are overwritten then,
+ * since /proc would show them. `fn` is called once from within connection__new() and then after
+ * each change, at most a quarter of a second later. A change that cannot be read (half-written)
  * leaves the last good destination in force. NULL: out of memory.
  */
 struct connection *connection__new(struct loop *loop, const struct connection_config *config,

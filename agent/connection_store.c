@@ -133,6 +133,7 @@ static void print_member(FILE *out, const char *name, const char *value)
 static size_t print_members(char *text, size_t size, const struct destination *destination)
 {
 	FILE *out = fmemopen(text, size, "w");
+	char retry[DESTINATION_RETRY_TEXT_MAX];
 	long len;
 
 	if (!out)
@@ -147,6 +148,8 @@ static size_t print_members(char *text, size_t size, const struct destination *d
 	print_member(out, "cert", destination->client_cert_file);
 	print_member(out, "key", destination->client_key_file);
 	print_member(out, "proxy", destination->proxy);
+	destination__retry_text(destination, retry);
+	print_member(out, "retry", retry);
 	fprintf(out, "timeout_ms=%u\nmax_body_bytes=%u\ndrop_before_ns=%" PRIu64 "\nenabled=%d\n",
 		destination->timeout_ms, destination->max_body_bytes, destination->drop_before_ns,
 		destination->enabled);
@@ -176,6 +179,8 @@ static int set_member(struct destination *ret, const char *name, char *value)
 		return set_text(&ret->proxy, value);
 	if (strcmp(name, "compression") == 0)
 		return compression_from_name(value, &ret->compression);
+	if (strcmp(name, "retry") == 0)
+		return destination__set_retry_codes(ret, value);
 	if (strcmp(name, "timeout_ms") == 0)
 		ret->timeout_ms = (uint32_t)strtoul(value, NULL, 10);
 	else if (strcmp(name, "max_body_bytes") == 0)

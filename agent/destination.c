@@ -14,6 +14,7 @@ void destination__init(struct destination *destination)
 		.compression = COMPRESSION_GZIP,
 		.timeout_ms = 10000,
 	};
+	destination__set_retry_codes(destination, DESTINATION_RETRY_CODES);
 }
 
 void destination__clear(struct destination *destination)
@@ -47,6 +48,7 @@ int destination__copy(struct destination *ret, const struct destination *from)
 		.drop_before_ns = from->drop_before_ns,
 		.enabled = from->enabled,
 	};
+	memcpy(ret->retry_codes, from->retry_codes, sizeof(ret->retry_codes));
 	err |= copy_text(&ret->endpoint, from->endpoint);
 	err |= copy_text(&ret->ca_file, from->ca_file);
 	err |= copy_text(&ret->client_cert_file, from->client_cert_file);
@@ -73,7 +75,9 @@ bool destination__equal(const struct destination *a, const struct destination *b
 	    a->max_body_bytes != b->max_body_bytes || a->enabled != b->enabled ||
 	    a->drop_before_ns != b->drop_before_ns || !text_equal(a->ca_file, b->ca_file) ||
 	    !text_equal(a->client_cert_file, b->client_cert_file) ||
-	    !text_equal(a->client_key_file, b->client_key_file) || !text_equal(a->proxy, b->proxy))
+	    !text_equal(a->client_key_file, b->client_key_file) ||
+	    !text_equal(a->proxy, b->proxy) ||
+	    memcmp(a->retry_codes, b->retry_codes, sizeof(a->retry_codes)) != 0)
 		return false;
 	for (size_t i = 0; i < a->header_count; i++)
 		if (!text_equal(a->headers[i].name, b->headers[i].name) ||

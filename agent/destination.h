@@ -16,6 +16,10 @@
 /* SHOULD of the protocol, "OTLP/HTTP Request": 64 MiB before compression. */
 #define DESTINATION_MAX_RAW_BYTES (64u << 20)
 
+/* HTTP codes that are tried again besides trouble of the transport; 0 ends the list. */
+#define DESTINATION_RETRY_CODES_MAX 16
+#define DESTINATION_RETRY_CODES "429,502,503,504" /* the protocol's own */
+
 struct destination_header {
 	char *name;
 	struct secret *value;
@@ -28,6 +32,7 @@ struct destination {
 	enum compression compression;
 	uint32_t timeout_ms;     /* of one request; the protocol's default is 10000 */
 	uint32_t max_body_bytes; /* compressed; 0: no bound but the protocol's */
+	uint16_t retry_codes[DESTINATION_RETRY_CODES_MAX];
 	char *ca_file;
 	char *client_cert_file;
 	char *client_key_file;
@@ -51,11 +56,20 @@ int destination__add_header(struct destination *destination, const char *name, c
 /* A list as OTEL_EXPORTER_OTLP_HEADERS has it: k=v,k2=v2, values percent-encoded. Same errors. */
 int destination__add_header_list(struct destination *destination, const char *list);
 
+/* "429,503": the codes to try again, 400 to 599. -EINVAL: it is no such list, or longer than
+ * DESTINATION_RETRY_CODES_MAX; nothing is changed then. */
+int destination__set_retry_codes(struct destination *destination, const char *list);
+/* As such a list. */
+#define DESTINATION_RETRY_TEXT_MAX (DESTINATION_RETRY_CODES_MAX * 4 + 1)
+void destination__retry_text(const struct destination *destination,
+			     char ret[DESTINATION_RETRY_TEXT_MAX]);
+
 /* NULL, or what is wrong with it: a full http or https URL with a host, without a user. */
 const char *destination__endpoint_problem(const char *endpoint);
 
 /*
- * Reads OTEL_EXPORTER_OTLP_* as the protocol says (LOGS_ forms first) and REQTAP_EXPORT_MAX_BYTES.
+ * Reads OTEL_EXPORTER_OTLP_* as the protocol says (LOGS_ forms first), REQTAP_EXPORT_MAX_BYTES
+ * and REQTAP_EXPORT_RETRY_CODES.
  * 0; -ENOENT: no endpoint is set; -EINVAL: *ret_problem says what, where and what would be right
  * (caller frees).
  */

@@ -91,6 +91,12 @@ static int read_wire(struct destination *destination, char **ret_problem)
 	value = setting("TIMEOUT", variable, sizeof(variable));
 	if (value && read_number(variable, value, 3600000, &destination->timeout_ms, ret_problem))
 		return -EINVAL;
+	value = getenv("REQTAP_EXPORT_RETRY_CODES");
+	if (value && *value && destination__set_retry_codes(destination, value) < 0)
+		return fail(ret_problem,
+			    "REQTAP_EXPORT_RETRY_CODES: '%s' is no list of HTTP "
+			    "codes; " DESTINATION_RETRY_CODES " would be right",
+			    value);
 	value = getenv("REQTAP_EXPORT_MAX_BYTES");
 	if (value && *value)
 		return read_number("REQTAP_EXPORT_MAX_BYTES", value, DESTINATION_MAX_RAW_BYTES,

@@ -51,11 +51,8 @@ struct export
 	uint64_t ready_ns;
 	uint64_t generation;
 	uint64_t bad_generation; /* its credential was refused, grace and all */
-	uint16_t retry_codes[EXPORT_RETRY_CODES_MAX];
 	struct export_stats stats;
 };
-
-static const uint16_t default_retry_codes[EXPORT_RETRY_CODES_MAX] = { 429, 502, 503, 504 };
 
 static struct request *request__free(struct request *request)
 {
@@ -79,8 +76,10 @@ static struct request *request__free(struct request *request)
 
 static bool is_retry_code(const struct export *export, long status)
 {
-	for (int i = 0; i < EXPORT_RETRY_CODES_MAX && export->retry_codes[i]; i++)
-		if (export->retry_codes[i] == status)
+	const uint16_t *codes = export->destination.retry_codes;
+
+	for (int i = 0; i < DESTINATION_RETRY_CODES_MAX && codes[i]; i++)
+		if (codes[i] == status)
 			return true;
 	return false;
 }
@@ -341,7 +340,6 @@ struct export *export__new(struct loop *loop, const struct destination *destinat
 	export->loop = loop;
 	export->fn = fn;
 	export->ctx = ctx;
-	export__set_retry_codes(export, default_retry_codes);
 	export->curl_timer = loop_timer__new(loop, curl_timer_expired, export);
 	export->hold_timer = loop_timer__new(loop, hold_ended, export);
 	if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -385,13 +383,6 @@ int export__set_destination(struct export *export, const struct destination *des
 	export->ready_ns = 0;
 	loop_timer__set(export->hold_timer, loop__now(export->loop));
 	return 0;
-}
-
-void export__set_retry_codes(struct export *export, const uint16_t *codes)
-{
-	memset(export->retry_codes, 0, sizeof(export->retry_codes));
-	for (int i = 0; i < EXPORT_RETRY_CODES_MAX && codes[i]; i++)
-		export->retry_codes[i] = codes[i];
 }
 
 int export__post(struct export *export, uint64_t ticket, const uint8_t *data, size_t len,

@@ -54,10 +54,6 @@ struct export *export__free(struct export *export);
  */
 int export__set_destination(struct export *export, const struct destination *destination);
 
-/* Codes to retry besides transport errors; 0 ends the list. Default: 429, 502, 503, 504. */
-#define EXPORT_RETRY_CODES_MAX 16
-void export__set_retry_codes(struct export *export, const uint16_t *codes);
-
 /*
  * Starts a POST; `ticket` comes back in its result, from the loop and never from within this
  * call. `data` is the caller's and must live until then. 0 or -ENOMEM.

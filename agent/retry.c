@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When to try again; see export.h. */
+/* What to try again, and when; see destination.h and export.h. */
 #include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "agent/export.h"
 
 #define NS_PER_S 1000000000ULL
@@ -36,4 +39,34 @@ uint64_t export__retry_after_ns(const char *value, int64_t now_unix_s)
 	if (seconds <= 0)
 		return 0;
 	return (uint64_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * NS_PER_S;
+}
+
+int destination__set_retry_codes(struct destination *destination, const char *list)
+{
+	uint16_t codes[DESTINATION_RETRY_CODES_MAX] = { 0 };
+	unsigned count = 0;
+	char *end;
+
+	do {
+		unsigned long code = strtoul(list, &end, 10);
+
+		if (end != list + 3 || (*end && *end != ',') || code < 400 || code > 599 ||
+		    count == DESTINATION_RETRY_CODES_MAX)
+			return -EINVAL;
+		codes[count++] = (uint16_t)code;
+		list = end + 1;
+	} while (*end);
+	memcpy(destination->retry_codes, codes, sizeof(codes));
+	return 0;
+}
+
+void destination__retry_text(const struct destination *destination,
+			     char ret[DESTINATION_RETRY_TEXT_MAX])
+{
+	size_t len = 0;
+
+	*ret = '\0';
+	for (int i = 0; i < DESTINATION_RETRY_CODES_MAX && destination->retry_codes[i]; i++)
+		len += (size_t)snprintf(ret + len, DESTINATION_RETRY_TEXT_MAX - len, "%s%u",
+					len ? "," : "", destination->retry_codes[i]);
 }

@@ -71,6 +71,16 @@ def tally(messages, writers):
     return lost, sum(seen[m] - 1 for m in seen if m in wanted), sum(ends), strange
 
 
+def doubled_batches(records):
+    """How many lines each request repeated that had arrived before."""
+    seen, repeats = set(), Counter()
+    for record in records:
+        if record["body"] in seen:
+            repeats[record["request"]] += 1
+        seen.add(record["body"])
+    return sorted(repeats.values())
+
+
 def unpin():
     subprocess.run([REQTAP, "agent", "--unpin", "--pin-dir", PINS], timeout=60, check=True)
 
@@ -99,20 +109,22 @@ class Rig:
     def writers(self, rate):
         return Writers(self.agent.home.name, self.groups, rate // 2)
 
-    def check(self, writers, doubles):
-        """What the writers wrote against what arrived; says it."""
+    def check(self, writers, kills):
+        """What the writers wrote against what arrived. A kill may repeat what was in flight: a request of each of
+        the two lanes that are in use."""
         writers.stop()
         count = len(self.groups)
         assert until(lambda: sum(" ends " in m for m in self.agent.messages()) >= count, 30), self.agent.log
         time.sleep(0.5)
         lost, doubled, written, strange = tally(self.agent.messages(), count)
-        print(f"# {written} lines, {len(lost)} lost, {doubled} doubled")
+        repeats = doubled_batches(self.agent.records())
+        print(f"# {written} lines, {len(lost)} lost, {doubled} doubled, in {len(repeats)} requests: {repeats}")
         assert not lost, (len(lost), lost[:5], self.agent.log[-2000:])
-        assert doubled <= doubles, doubled
+        assert len(repeats) <= 2 * kills, (kills, repeats)
         assert not strange, strange[:5]
 
 
-@test(f"{KILLS} x kill -9 at any moment, restart after 0 to 2 s: none lost, at most a batch doubled each time")
+@test(f"{KILLS} x kill -9 at any moment, restart after 0 to 2 s: none lost, at most what was in flight doubled")
 def _():
     random.seed(int(os.environ.get("SEED", "6")))
     with Rig() as rig:
@@ -122,7 +134,7 @@ def _():
             rig.agent.kill()
             time.sleep(random.uniform(0, 2) ** 2 / 2)
             rig.agent.start(wait=random.random() < 0.8)
-        rig.check(writers, KILLS * RATE // 4)  # a batch is what comes in 200 ms
+        rig.check(writers, KILLS)
 
 
 @test("clean stop and start, with other settings: none lost, none doubled; --unpin ends it")
@@ -157,7 +169,7 @@ def _():
         rig.agent.kill()
         rig.agent.start()
         assert "replaced what another version" in rig.agent.log, rig.agent.log
-        rig.check(writers, 6 * RATE // 4)
+        rig.check(writers, 7)
         assert not list(Path(PINS).parent.glob(NAME + "-*")), list(Path(PINS).parent.glob(NAME + "-*"))
 
 
@@ -165,16 +177,22 @@ def _():
 def _():
     with Rig() as rig:
         process = rig.groups[0].start("/bin/sh", "-c", """
-            printf begun; read go; printf ' and'; read go; echo ' ended'; echo next; read go""", stdin=subprocess.PIPE)
-        assert process.stdout.read(5) == b"begun"
+            read go; printf begun; read go; printf ' and'; read go; echo ' ended'; echo next; read go""",
+                                      stdin=subprocess.PIPE)
         rig.groups[1].start("/bin/echo", "another")
         assert rig.agent.wait_for(1), rig.agent.log
+        time.sleep(0.5)  # for the agent to hear that it arrived
+        # at once: after a second "begun" would be a line by itself
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        assert process.stdout.read(5) == b"begun"
         rig.agent.kill()
         process.stdin.write(b"go\ngo\n")
         process.stdin.flush()
         assert process.stdout.read(16) == b" and ended\nnext\n"
         rig.agent.start()
-        assert rig.agent.wait_for(3), rig.agent.log
+        assert until(lambda: "next" in rig.agent.messages()), rig.agent.log
+        time.sleep(0.5)
         rig.agent.kill()
         rig.agent.start()
         process.communicate(b"go\n", timeout=30)
@@ -218,7 +236,7 @@ def _():
             assert server.stdout.readline() == b"line 2\n"
             Path(fifo).write_text("go", encoding="ascii")
             client.recv(100)
-        assert rig.agent.wait_for(4), rig.agent.messages()
+        assert until(lambda: "line 2" in rig.agent.messages()), rig.agent.messages()
         ids = {r["body"]: r["attributes"].get("request_id") for r in rig.agent.records() if "line" in r["body"]}
         assert ids == {f"line {i}": "lives-through-it" for i in range(3)}, ids
 

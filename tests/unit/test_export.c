@@ -200,6 +200,26 @@ static void test_store(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static void test_retry_codes(void **state)
+{
+	static const char *const wrong[] = { "",    "42",  "429,", ",429", "429;503", "4290",
+					     "200", "600", " 429", "+429", "429,5e2", "429 ,503" };
+	char text[DESTINATION_RETRY_TEXT_MAX], many[DESTINATION_RETRY_TEXT_MAX + 8] = "400";
+	struct destination destination;
+
+	destination__init(&destination);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(destination__set_retry_codes(&destination, wrong[i]), -EINVAL);
+	destination__retry_text(&destination, text);
+	assert_string_equal(text, DESTINATION_RETRY_CODES);
+	for (int i = 1; i < DESTINATION_RETRY_CODES_MAX; i++)
+		strcat(many, ",599");
+	assert_int_equal(destination__set_retry_codes(&destination, many), 0);
+	destination__retry_text(&destination, text);
+	assert_string_equal(text, many);
+	assert_int_equal(destination__set_retry_codes(&destination, strcat(many, ",500")), -EINVAL);
+}
+
 static void test_secret_read(void **state)
 {
 	int fds[2], err;
@@ -225,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_header_list), cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_env),         cmocka_unit_test(test_env_mistakes),
 		cmocka_unit_test(test_store),       cmocka_unit_test(test_secret_read),
+		cmocka_unit_test(test_retry_codes),
 	};
 
 	return cmocka_run_group_tests_name("export", tests, NULL, NULL);
