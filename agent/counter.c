@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/counter.h"
 
-#include <stddef.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 static const struct counter counters[RT_COUNTERS] = {
 	[RT_WRITES] = { "writes", NULL, COUNTER_WORK },
@@ -33,4 +36,25 @@ static const struct counter counters[RT_COUNTERS] = {
 const struct counter *counter__of(unsigned counter)
 {
 	return counter < RT_COUNTERS && counters[counter].name ? &counters[counter] : NULL;
+}
+
+int counter__read(int counter_fd, uint64_t *ret)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *values;
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc(cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < RT_COUNTERS; i++) {
+		ret[i] = 0;
+		if (bpf_map_lookup_elem(counter_fd, &i, values))
+			continue;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			ret[i] += values[cpu];
+	}
+	free(values);
+	return 0;
 }

@@ -6,6 +6,7 @@
 #ifndef REQTAP_COUNTER_H
 #define REQTAP_COUNTER_H
 
+#include <stdint.h>
 #include "bpf/event.h"
 
 enum counter_kind {
@@ -22,5 +23,8 @@ struct counter {
 
 /* NULL: not a counter of this contract. */
 const struct counter *counter__of(unsigned counter);
+
+/* Sums of rt_counter over CPUs; `ret` has RT_COUNTERS places. 0 or negative errno. */
+int counter__read(int counter_fd, uint64_t *ret);
 
 #endif

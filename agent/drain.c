@@ -103,10 +103,26 @@ static void on_tick(void *ctx, uint64_t now_ns)
 	end_round(drain); /* what waited has become records */
 }
 
+static void on_lost(void *ctx, const struct stream_key *key, const struct stream *stream)
+{
+	struct drain *drain = ctx;
+
+	pipeline__lost(drain->config.pipeline, key, stream);
+}
+
+/* Losses that no later fragment tells. In order: what was written before them is read first. */
+static void tell_losses(struct drain *drain)
+{
+	probe__losses(drain->config.probe, on_lost, drain);
+	drain__now(drain);
+	probe__losses(drain->config.probe, on_lost, drain);
+}
+
 static void on_sweep(void *ctx, uint64_t now_ns)
 {
 	struct drain *drain = ctx;
 
+	tell_losses(drain);
 	probe__sweep(drain->config.probe, now_ns - SWEEP_AGE_NS);
 	loop_timer__set(drain->sweep, now_ns + SWEEP_NS);
 }
@@ -167,6 +183,7 @@ void drain__finish(struct drain *drain)
 {
 	drain__now(drain);
 	pipeline__flush(drain->config.pipeline);
+	tell_losses(drain);
 	end_round(drain);
 }
 

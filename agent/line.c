@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include "agent/loss.h"
 #include "agent/utf8.h"
 
 #define UNFINISHED_MAX 4096 /* (thread, stream) pairs that are kept */
-#define STREAMS_MAX 8192
 /* 4096 threads in the middle of 256 KiB would be a gigabyte: so much may wait in all. */
 #define UNFINISHED_BYTES_MAX (8U << 20)
 #define KEPT_CAPACITY 4096 /* a larger buffer goes with its line */
@@ -26,21 +26,12 @@ struct part {
 	uint32_t len, capacity;
 	uint32_t cut;
 	uint32_t tgid;
+	uint32_t lost_writes; /* of the stream, at the newest fragment */
 	uint16_t next_chunk;
 	bool open;        /* bytes wait, or were cut */
 	bool in_write;    /* chunks of the newest write are to come */
 	bool disagrees;   /* its fragments name different requests */
 	struct line line; /* of the first fragment; text is filled when it ends */
-	UT_hash_handle hh;
-};
-
-struct stream_seen {
-	struct {
-		uint64_t inode;
-		uint32_t device;
-		uint32_t reserved;
-	} key;
-	uint32_t lost_writes, lost_bytes;
 	UT_hash_handle hh;
 };
 
@@ -51,8 +42,7 @@ struct line_assembler {
 	struct part *parts;
 	uint32_t capacity; /* of all parts */
 	uint32_t open_count;
-	struct stream_seen *streams;
-	struct stream_seen *last_stream;
+	struct loss_table *losses;
 	char *mended; /* for lines that are not valid UTF-8 */
 	struct line_stats stats;
 };
@@ -67,7 +57,8 @@ struct line_assembler *line_assembler__new(uint32_t max_bytes, line_fn fn, void 
 	a->fn = fn;
 	a->ctx = ctx;
 	a->mended = malloc((size_t)a->max * 3);
-	return a->mended ? a : line_assembler__free(a);
+	a->losses = loss_table__new();
+	return a->mended && a->losses ? a : line_assembler__free(a);
 }
 
 static void part_free(struct line_assembler *a, struct part *part)
@@ -81,16 +72,12 @@ static void part_free(struct line_assembler *a, struct part *part)
 struct line_assembler *line_assembler__free(struct line_assembler *a)
 {
 	struct part *part, *next_part;
-	struct stream_seen *stream, *next_stream;
 
 	if (!a)
 		return NULL;
 	HASH_ITER (hh, a->parts, part, next_part)
 		part_free(a, part);
-	HASH_ITER (hh, a->streams, stream, next_stream) {
-		HASH_DEL(a->streams, stream);
-		free(stream);
-	}
+	loss_table__free(a->losses);
 	free(a->mended);
 	free(a);
 	return NULL;
@@ -186,32 +173,16 @@ static uint32_t cut_length(const char *text, uint32_t max)
 	return max;
 }
 
-/* Lost just before this fragment, by what the stream's counters say. */
-static void note_losses(struct line_assembler *a, const struct event_fragment *f, struct line *line)
+void line_assembler__lost(struct line_assembler *a, const struct stream_key *key,
+			  const struct stream *stream, struct line *ret)
 {
-	struct stream_seen *seen = a->last_stream, key = { .key = { f->inode, f->device, 0 } };
-
-	if (!seen || memcmp(&seen->key, &key.key, sizeof(key.key)) != 0)
-		HASH_FIND(hh, a->streams, &key.key, sizeof(key.key), seen);
-	if (!seen) {
-		if (HASH_COUNT(a->streams) >= STREAMS_MAX) {
-			struct stream_seen *oldest = a->streams;
-
-			HASH_DEL(a->streams, oldest);
-			free(oldest);
-		}
-		seen = calloc(1, sizeof(*seen));
-		if (!seen)
-			return;
-		seen->key = key.key;
-		HASH_ADD(hh, a->streams, key, sizeof(seen->key), seen);
-	}
-	a->last_stream = seen;
-	line->lost_writes = f->lost_writes - seen->lost_writes;
-	line->lost_bytes = f->lost_bytes - seen->lost_bytes;
-	line->lost_reason = f->lost_reason;
-	seen->lost_writes = f->lost_writes;
-	seen->lost_bytes = f->lost_bytes;
+	*ret = (struct line){
+		.container = stream->container,
+		.inode = key->inode,
+		.device = key->device,
+		.lost_reason = stream->lost_reason,
+	};
+	loss_table__late(a->losses, key, stream, &ret->lost_writes, &ret->lost_bytes);
 }
 
 static void line_begin(struct line_assembler *a, const struct event_fragment *f, uint64_t position,
@@ -230,8 +201,9 @@ static void line_begin(struct line_assembler *a, const struct event_fragment *f,
 		.tgid = f->tgid,
 		.tid = f->tid,
 		.origin = f->flags & RT_FRAGMENT_ORIGIN,
+		.lost_reason = f->lost_reason,
 	};
-	note_losses(a, f, line);
+	loss_table__fragment(a->losses, f, &line->lost_writes, &line->lost_bytes);
 }
 
 static struct part *part_find(struct line_assembler *a, const struct event_fragment *f)
@@ -347,14 +319,18 @@ static int part_take(struct line_assembler *a, struct part **ppart, const struct
 	return part->cut ? (part->cut += len, 0) : part_append(a, part, data, len);
 }
 
-/* A fragment that does not follow the last one: what is between was lost. */
+/*
+ * A fragment that does not follow the last one: what is between was lost. Of a whole write that was
+ * lost, only its stream is known: every thread in the middle of a line there ends it, since a line
+ * in two is less wrong than two in one.
+ */
 static void check_gap(struct line_assembler *a, struct part *part, const struct event_fragment *f)
 {
 	bool follows = f->chunk == 0 ? !part->in_write
 				     : part->line.time_ns == f->head.time_ns &&
 					       part->next_chunk == f->chunk;
 
-	if (part->open && !follows)
+	if (part->open && (!follows || part->lost_writes != f->lost_writes))
 		part_end(a, part, LINE_END_GAP);
 }
 
@@ -393,6 +369,7 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 	if (part) {
 		part->next_chunk = f->chunk + 1;
 		part->in_write = !(f->flags & RT_FRAGMENT_LAST);
+		part->lost_writes = f->lost_writes;
 	}
 	return err;
 }

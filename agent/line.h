@@ -45,7 +45,7 @@ struct line {
 	bool origin;          /* of an inner stream: no record */
 	bool relayed;         /* its request is the one of the origin line */
 	struct str rest;      /* what follows in its fragment: a traceback is seen coming */
-	uint32_t lost_writes; /* lost on this stream just before this line */
+	uint32_t lost_writes; /* whole or in part, on this stream just before this line */
 	uint32_t lost_bytes;
 	uint16_t lost_reason; /* enum rt_counter */
 };
@@ -87,6 +87,13 @@ uint64_t line_assembler__tick(struct line_assembler *assembler, uint64_t now_ns)
 
 /* Everything unfinished becomes a line (at the end of all). */
 void line_assembler__flush(struct line_assembler *assembler);
+
+/*
+ * What `stream` lost and no later fragment has told, in the loss members of *ret; of what its
+ * counters said at the call before this one, so that the fragments before the loss have been read.
+ */
+void line_assembler__lost(struct line_assembler *assembler, const struct stream_key *key,
+			  const struct stream *stream, struct line *ret);
 
 const struct line_stats *line_assembler__stats(const struct line_assembler *assembler);
 

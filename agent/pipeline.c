@@ -7,6 +7,7 @@
 #include <time.h>
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include "agent/counter.h"
 #include "agent/json.h"
 #include "agent/level.h"
 #include "agent/relay.h"
@@ -123,29 +124,31 @@ static void deliver(struct pipeline *p, struct record *record, const struct line
 		return;
 	record->replica = replica_table__get(p->replicas, line->container);
 	record->container = line->container;
-	record->stream = line->stream;
 	p->stats.records++;
 	p->config.sink(p->config.sink_ctx, record);
 }
 
-/* What is missing is said where it is missing. */
+/* What is missing is said where it is missing. Which lines the lost bytes held, nobody knows. */
 static void tell_losses(struct pipeline *p, const struct line *line)
 {
-	static const char *const reasons[RT_COUNTERS] = {
-		[RT_LOST_RING] = "ring full",
-		[RT_LOST_FAULT] = "memory not readable",
-		[RT_LOST_INFLIGHT] = "too many writers",
-		[RT_LOST_BUDGET] = "over the container's budget",
-		[RT_SEGMENTS] = "too many segments",
-	};
-	const char *reason = line->lost_reason < RT_COUNTERS ? reasons[line->lost_reason] : NULL;
+	const struct counter *counter = counter__of(line->lost_reason);
 	struct record record = { .severity = SEVERITY_WARN };
 	char text[128];
 
-	snprintf(text, sizeof(text), "reqtap: %u lines lost (%s)", line->lost_writes,
-		 reason ? reason : "unknown");
+	snprintf(text, sizeof(text), "reqtap: %u bytes of %u writes lost (%s)", line->lost_bytes,
+		 line->lost_writes, counter && counter->why ? counter->why : "unknown");
 	record.body = record.message = str_from(text);
 	deliver(p, &record, line);
+}
+
+void pipeline__lost(struct pipeline *p, const struct stream_key *key, const struct stream *stream)
+{
+	struct line line;
+
+	line_assembler__lost(p->lines, key, stream, &line);
+	line.time_ns = p->observed_ns - p->boot_to_unix_ns;
+	if (line.lost_writes)
+		tell_losses(p, &line);
 }
 
 /* A record of `line`; `exc_info` when it heads or ends a traceback. */
@@ -175,6 +178,7 @@ static void make_record(struct pipeline *p, const struct line *line, struct str 
 		set_trace(&record, attribution.request);
 	record.tgid = line->tgid;
 	record.tid = line->tid;
+	record.stream = line->stream;
 	deliver(p, &record, line);
 	if (!line->cut_bytes)
 		return;

@@ -48,6 +48,13 @@ uint64_t pipeline__held(const struct pipeline *pipeline, uint64_t *ret_unsent);
 /* Timeouts of all stages; returns when to call again. */
 uint64_t pipeline__tick(struct pipeline *pipeline, uint64_t now_ns);
 
+/*
+ * Of a stream that has lost something: what no later record of it has told is told now, if the
+ * call before this one knew it.
+ */
+void pipeline__lost(struct pipeline *pipeline, const struct stream_key *key,
+		    const struct stream *stream);
+
 /* Everything that waits goes out. */
 void pipeline__flush(struct pipeline *pipeline);
 

@@ -8,14 +8,15 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "agent/counter.h"
 #include "agent/pin.h"
 #include "agent/plan.h"
 #include "agent/requests.h"
+#include "agent/streams.h"
 #include "bpf/http.h"
 #include "reqtap.skel.h"
 
@@ -421,17 +422,22 @@ int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags)
 
 int probe__container_remove(struct probe *probe, uint64_t cgroup)
 {
+	bpf_map__delete_elem(probe->skel->maps.rt_started, &cgroup, sizeof(cgroup), 0);
 	return bpf_map__delete_elem(probe->skel->maps.rt_container, &cgroup, sizeof(cgroup), 0);
 }
 
 int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device,
 		      const struct stream *stream)
 {
-	/* the kernel's own dev_t: 12 bits major, 20 bits minor (include/linux/kdev_t.h) */
-	struct stream_key key = { .inode = inode, .device = major(device) << 20 | minor(device) };
+	const struct reqtap *skel = probe->skel;
 
-	return bpf_map__update_elem(probe->skel->maps.rt_stream, &key, sizeof(key), stream,
-				    sizeof(*stream), BPF_ANY);
+	/* the next program that it executes is not its first */
+	if (!stream->inner)
+		bpf_map__update_elem(skel->maps.rt_started, &stream->container,
+				     sizeof(stream->container), &(uint32_t){ 1 }, sizeof(uint32_t),
+				     BPF_ANY);
+	return streams__set(bpf_map__fd(stream->inner ? skel->maps.rt_inner : skel->maps.rt_stream),
+			    inode, device, stream);
 }
 
 int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port)
@@ -459,8 +465,17 @@ int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct requ
 	return requests__each(bpf_map__fd(probe->skel->maps.rt_request), fn, ctx);
 }
 
+void probe__losses(struct probe *probe,
+		   void (*fn)(void *ctx, const struct stream_key *key, const struct stream *stream),
+		   void *ctx)
+{
+	streams__losses(bpf_map__fd(probe->skel->maps.rt_stream), fn, ctx);
+}
+
 int probe__sweep(struct probe *probe, uint64_t before_ns)
 {
+	streams__sweep(bpf_map__fd(probe->skel->maps.rt_stream),
+		       bpf_map__fd(probe->skel->maps.rt_container));
 	return requests__sweep(bpf_map__fd(probe->skel->maps.rt_request),
 			       bpf_map__fd(probe->skel->maps.rt_owner), before_ns);
 }
@@ -472,21 +487,5 @@ struct bpf_object *probe__object(struct probe *probe)
 
 int probe__counters(struct probe *probe, uint64_t *ret)
 {
-	int fd = bpf_map__fd(probe->skel->maps.rt_counter), cpus = libbpf_num_possible_cpus();
-	uint64_t *values;
-
-	if (cpus < 0)
-		return cpus;
-	values = calloc(cpus, sizeof(*values));
-	if (!values)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < RT_COUNTERS; i++) {
-		ret[i] = 0;
-		if (bpf_map_lookup_elem(fd, &i, values))
-			continue;
-		for (int cpu = 0; cpu < cpus; cpu++)
-			ret[i] += values[cpu];
-	}
-	free(values);
-	return 0;
+	return counter__read(bpf_map__fd(probe->skel->maps.rt_counter), ret);
 }

@@ -91,7 +91,10 @@ int probe__follow(struct probe *probe, pid_t tgid);
 int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags);
 int probe__container_remove(struct probe *probe, uint64_t cgroup);
 
-/* Streams and listening ports of what ran before the attach. */
+/*
+ * Streams and listening ports of what ran before the attach. `stream->inner`: another process of
+ * the container relays it.
+ */
 int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device,
 		      const struct stream *stream);
 int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port);
@@ -103,7 +106,15 @@ int probe__request(struct probe *probe, uint64_t seq, struct request *ret_reques
 int probe__requests(struct probe *probe, void (*fn)(void *ctx, const struct request *request),
 		    void *ctx);
 
-/* Forgets requests that ended before `before_ns`, and the owners that point to them. */
+/* Each stream of a container that has lost something, so far. */
+void probe__losses(struct probe *probe,
+		   void (*fn)(void *ctx, const struct stream_key *key, const struct stream *stream),
+		   void *ctx);
+
+/*
+ * Forgets the streams of containers that are gone, requests that ended before `before_ns`, and the
+ * owners that point to them.
+ */
 int probe__sweep(struct probe *probe, uint64_t before_ns);
 
 /* For the parts of the kernel side that have a file of their own (agent/runtime_map.h). */

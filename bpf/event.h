@@ -188,8 +188,7 @@ struct event_cgroup {
 /* Value of rt_container, keyed by cgroup id (RT_CONTAINER_RUN for `reqtap run`). */
 enum rt_container_flags {
 	RT_CONTAINER_CAPTURE = 1 << 0,  /* its writes are log writes */
-	RT_CONTAINER_STARTED = 1 << 1,  /* its first program ran: its streams are registered */
-	RT_CONTAINER_CHILDREN = 1 << 2, /* cgroups made under it become targets at once */
+	RT_CONTAINER_CHILDREN = 1 << 1, /* cgroups made under it become targets at once */
 };
 
 struct container {
@@ -222,6 +221,18 @@ struct stream {
 	__u32 lost_writes;
 	__u32 lost_bytes;
 	__u32 reserved;
+};
+
+/* Key and value of rt_loss: what a container's streams lost, and why. */
+struct loss_key {
+	__u64 container;
+	__u32 reason; /* enum rt_counter */
+	__u32 reserved;
+};
+
+struct loss {
+	__u64 writes;
+	__u64 bytes;
 };
 
 /* Key of rt_owner. */
@@ -309,7 +320,7 @@ enum rt_counter {
 	RT_LOST_BUDGET,     /* the container's budget was used up */
 	RT_TRUNCATED_BYTES, /* beyond RT_WRITE_MAX of one write */
 	RT_UNSEEN_BYTES,    /* spliced, sent or tee'd into a stream: no user buffer to read */
-	RT_SEGMENTS,        /* bytes of iovec segments beyond the limit */
+	RT_SEGMENTS,        /* writes whose rest lay in more segments than are walked */
 	RT_LOST_EVENT,      /* request, response, process events: ring full */
 	RT_ID_TOO_LONG,
 	RT_HEADER_FAULT, /* a received header could not be read: its request has no id */
@@ -332,6 +343,7 @@ _Static_assert(sizeof(struct event_map) == 64, "ring layout");
 _Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
 _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");
+_Static_assert(sizeof(struct loss_key) == 16, "map layout");
 _Static_assert(sizeof(struct unit) == 16, "map layout");
 _Static_assert(sizeof(struct control) == 40, "map layout");
 _Static_assert(sizeof(struct runtime) == 48, "map layout");

@@ -124,7 +124,7 @@ int rt_kr_pages(struct pt_regs *ctx)
 	if (!call)
 		return 0;
 	if (ret > 0)
-		count_add(RT_UNSEEN_BYTES, ret);
+		write_lost(&call->key, RT_UNSEEN_BYTES, ret);
 	bpf_map_delete_elem(&rt_inflight, &id);
 	return 0;
 }

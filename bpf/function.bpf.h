@@ -75,7 +75,7 @@ static __always_inline void exit_file(u64 iocb, s64 ret)
 	if (ret > 0 && call->op == INFLIGHT_WRITE)
 		write_done(call, id, ret);
 	else if (ret > 0)
-		count_add(RT_UNSEEN_BYTES, ret);
+		write_lost(&call->key, RT_UNSEEN_BYTES, ret);
 	bpf_map_delete_elem(&rt_inflight, &id);
 }
 
@@ -139,7 +139,7 @@ static __always_inline void exit_message(s64 ret)
 	else if (call->op == INFLIGHT_SENDFILE)
 		sent_file(call->sk, ret);
 	else
-		count_add(RT_UNSEEN_BYTES, ret);
+		write_lost(&call->key, RT_UNSEEN_BYTES, ret);
 	bpf_map_delete_elem(&rt_inflight, &id);
 }
 
@@ -173,7 +173,7 @@ static __always_inline void unseen(struct file *file, s64 bytes)
 	struct stream_key key;
 
 	if (bytes > 0 && takes_pages(file, &key))
-		count_add(RT_UNSEEN_BYTES, bytes);
+		write_lost(&key, RT_UNSEEN_BYTES, bytes);
 }
 
 static __always_inline void enter_pages(struct file *file)

@@ -48,6 +48,17 @@ struct {
 	__type(value, struct container);
 } rt_container __weak SEC(".maps");
 
+/*
+ * Containers whose first program ran: their streams are registered. Apart from rt_container, whose
+ * values the agent replaces whole when it learns a name.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u32);
+} rt_started __weak SEC(".maps");
+
 /* `reqtap run`: tgid -> its container. Filled at fork, emptied at exit. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,6 +81,14 @@ struct {
 	__type(key, struct stream_key);
 	__type(value, struct stream);
 } rt_inner __weak SEC(".maps");
+
+/* What was lost, by container and reason; those that lost nothing are not in it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct loss_key);
+	__type(value, struct loss);
+} rt_loss __weak SEC(".maps");
 
 enum inflight_op {
 	INFLIGHT_WRITE = 1,   /* to a stream */

@@ -91,17 +91,13 @@ int rt_exec(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 id = container_current(bpf_get_current_pid_tgid() >> 32);
-	struct container *container;
+	u32 yes = 1;
 	bool first;
 
 	if (!id)
 		return 0;
-	container = bpf_map_lookup_elem(&rt_container, &id);
-	if (!container)
-		return 0;
 	runtime_forget(bpf_get_current_pid_tgid() >> 32);
-	first = !(container->flags & RT_CONTAINER_STARTED);
-	container->flags |= RT_CONTAINER_STARTED;
+	first = !bpf_map_update_elem(&rt_started, &id, &yes, BPF_NOEXIST);
 	if (first || started_inside(task)) {
 		stream_register(task, 1, id, !first);
 		stream_register(task, 2, id, !first);
@@ -169,6 +165,12 @@ static __always_inline void cgroup_event(u64 id, u64 parent, u32 removed)
 	ring_submit(event);
 }
 
+/* Other hierarchies number their cgroups alike: only the v2 one's are meant. */
+static __always_inline u64 cgroup_v2_id(struct cgroup *cgroup)
+{
+	return BPF_CORE_READ(cgroup, root, hierarchy_id) ? 0 : BPF_CORE_READ(cgroup, kn, id);
+}
+
 /*
  * A cgroup below a target is part of it; below a watched one (the kubelet's) it is a target at
  * once, so that not even its first byte is lost; the agent, which knows names, corrects that.
@@ -177,11 +179,11 @@ SEC("raw_tp/cgroup_mkdir")
 int rt_cgroup_mkdir(u64 *ctx)
 {
 	struct cgroup *cgroup = (void *)ctx[0];
-	u64 id = BPF_CORE_READ(cgroup, kn, id);
+	u64 id = cgroup_v2_id(cgroup);
 	u64 parent_id = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);
 	struct container *parent, made = {};
 
-	if (!rt_by_cgroup)
+	if (!rt_by_cgroup || !id)
 		return 0;
 	parent = bpf_map_lookup_elem(&rt_container, &parent_id);
 	if (!parent)
@@ -194,5 +196,19 @@ int rt_cgroup_mkdir(u64 *ctx)
 	}
 	bpf_map_update_elem(&rt_container, &id, &made, BPF_NOEXIST);
 	cgroup_event(id, parent_id, 0);
+	return 0;
+}
+
+/* No process is in it any more. Its streams go when the agent sweeps: it tells their losses. */
+SEC("raw_tp/cgroup_rmdir")
+int rt_cgroup_rmdir(u64 *ctx)
+{
+	struct cgroup *cgroup = (void *)ctx[0];
+	u64 id = cgroup_v2_id(cgroup);
+
+	if (!rt_by_cgroup || !id || bpf_map_delete_elem(&rt_container, &id))
+		return 0;
+	bpf_map_delete_elem(&rt_started, &id);
+	cgroup_event(id, BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id), 1);
 	return 0;
 }

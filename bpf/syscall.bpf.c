@@ -270,7 +270,7 @@ int rt_exit(struct syscall_exit *ctx)
 	else if (call->op == INFLIGHT_SENDFILE)
 		sent_file(call->sk, ret);
 	else if (call->op == INFLIGHT_UNSEEN)
-		count_add(RT_UNSEEN_BYTES, ret);
+		write_lost(&call->key, RT_UNSEEN_BYTES, ret);
 	bpf_map_delete_elem(&rt_inflight, &id);
 	return 0;
 }

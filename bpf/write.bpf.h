@@ -21,12 +21,6 @@ static __always_inline struct stream *stream_find(const struct stream_key *key)
 	return stream ? stream : bpf_map_lookup_elem(&rt_inner, key);
 }
 
-static __always_inline void call_keep(u64 id, const struct inflight *call)
-{
-	if (bpf_map_update_elem(&rt_inflight, &id, call, BPF_ANY))
-		count(RT_LOST_INFLIGHT);
-}
-
 /* The call writes to `stream`; where stdout and stderr are one inode, the descriptor decides. */
 static __always_inline void call_to_stream(struct inflight *call, const struct stream *stream,
 					   u32 fd)
@@ -38,17 +32,52 @@ static __always_inline void call_to_stream(struct inflight *call, const struct s
 		call->stream = fd == 2 ? RT_STREAM_STDERR : RT_STREAM_STDOUT;
 }
 
-/* Bytes of one write did not get out: counted by reason, and with the stream. */
-static __always_inline void write_lost(struct inflight *call, u32 reason, u32 bytes)
+static __always_inline void loss_add(u64 container, u32 reason, u64 bytes)
 {
-	struct stream *stream = stream_find(&call->key);
+	struct loss_key key = { .container = container, .reason = reason };
+	struct loss *loss = bpf_map_lookup_elem(&rt_loss, &key), none = {};
 
-	count(reason);
-	if (!stream)
+	if (!loss) {
+		bpf_map_update_elem(&rt_loss, &key, &none, BPF_NOEXIST);
+		loss = bpf_map_lookup_elem(&rt_loss, &key);
+	}
+	if (!loss)
 		return;
+	__sync_fetch_and_add(&loss->writes, 1);
+	__sync_fetch_and_add(&loss->bytes, bytes);
+}
+
+/* Global, verified once and not at each call; and 5.10 lets those have numbers only. */
+__weak int stream_lost(u64 inode, u32 device, u32 reason, u64 bytes)
+{
+	bool by_bytes = reason == RT_UNSEEN_BYTES || reason == RT_TRUNCATED_BYTES;
+	struct stream_key key = { .inode = inode, .device = device };
+	struct stream *stream = stream_find(&key);
+
+	count_add(reason, by_bytes ? bytes : 1);
+	if (!stream)
+		return 0;
 	stream->lost_reason = reason;
 	__sync_fetch_and_add(&stream->lost_writes, 1);
 	__sync_fetch_and_add(&stream->lost_bytes, bytes);
+	loss_add(stream->container, reason, bytes);
+	return 0;
+}
+
+/* Bytes of one write did not get out: counted by reason, with the stream and its container. */
+static __always_inline void write_lost(const struct stream_key *key, u32 reason, u64 bytes)
+{
+	stream_lost(key->inode, key->device, reason, bytes);
+}
+
+static __always_inline void call_keep(u64 id, struct inflight *call)
+{
+	if (!bpf_map_update_elem(&rt_inflight, &id, call, BPF_ANY))
+		return;
+	if (call->op == INFLIGHT_WRITE)
+		write_lost(&call->key, RT_LOST_INFLIGHT, 0);
+	else
+		count(RT_LOST_INFLIGHT);
 }
 
 static __always_inline void fragment_fill(struct event_fragment *f, const struct inflight *call,
@@ -176,9 +205,9 @@ static __always_inline void write_chunks(struct inflight *call)
 	for (int i = 0; i < WRITE_STEPS && !loss; i++)
 		loss = write_step();
 	if (loss > 0 || s->total)
-		write_lost(call, loss > 0 ? loss : RT_SEGMENTS, s->total);
+		write_lost(&call->key, loss > 0 ? loss : RT_SEGMENTS, s->total);
 	if (total > RT_WRITE_MAX)
-		count_add(RT_TRUNCATED_BYTES, total - RT_WRITE_MAX);
+		write_lost(&call->key, RT_TRUNCATED_BYTES, total - RT_WRITE_MAX);
 }
 
 /* The write returned `bytes` > 0. `call` is the thread's entry in rt_inflight. */
@@ -200,7 +229,7 @@ static __always_inline void write_done(struct inflight *call, u64 id, u32 bytes)
 	count(call->inner ? RT_ORIGIN_WRITES : RT_WRITES);
 	count_add(RT_WRITE_BYTES, bytes);
 	if (!budget_take(call->container, call->time_ns, bytes)) {
-		write_lost(call, RT_LOST_BUDGET, bytes);
+		write_lost(&call->key, RT_LOST_BUDGET, bytes);
 		return;
 	}
 	write_chunks(call);

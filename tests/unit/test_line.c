@@ -201,6 +201,21 @@ static void test_losses_are_told_once(void **state)
 	line_assembler__free(lines);
 }
 
+static void test_a_lost_write_joins_no_lines(void **state)
+{
+	struct seen seen = { 0 };
+	struct line_assembler *lines = line_assembler__new(0, keep, &seen);
+
+	put(lines, (struct write){ .data = "begun " });
+	put(lines, (struct write){ .data = "ended\n", .lost_writes = 1 });
+	assert_int_equal(seen.count, 2);
+	assert_string_equal(seen.text[0], "begun ");
+	assert_int_equal(seen.line[0].end, LINE_END_GAP);
+	assert_string_equal(seen.text[1], "ended");
+	assert_int_equal(seen.line[1].lost_writes, 1);
+	line_assembler__free(lines);
+}
+
 static void count_only(void *ctx, const struct line *line)
 {
 	++*(unsigned *)ctx;
@@ -233,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_timeout_and_exit),
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_losses_are_told_once),
+		cmocka_unit_test(test_a_lost_write_joins_no_lines),
 		cmocka_unit_test(test_memory_is_bounded),
 	};
 
