@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/attribute.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include "agent/flight.h"
 
 #define REQUESTS_MAX 65536
 #define KEEP_ENDED_NS 60000000000ULL /* the access line, and what a slow unit still writes */
 #define TEXT_GRACE_NS 1000000000ULL
-#define TEXT_ID_MIN 16 /* a shorter id may stand in a text by chance */
-#define TEXT_TOKENS 64 /* of one line that are looked at */
-#define TEXT_PARTS 8   /* of one token, between dashes */
 
 struct known {
 	struct request request;
-	UT_hash_handle hh;  /* by sequence number, in order of begin */
-	UT_hash_handle hid; /* by container and id, for `text`; in flight only */
-	struct id_key {
-		uint64_t container;
-		char id[RT_ID_MAX];
-	} key;
-	bool in_text;
+	UT_hash_handle hh; /* by sequence number, in order of begin */
 };
 
 struct attribute {
@@ -30,11 +21,23 @@ struct attribute {
 	int (*lookup)(void *ctx, uint64_t seq, struct request *ret);
 	void *ctx;
 	struct known *requests;
-	struct known *ids;
-	struct id_key scratch;
+	struct flight *flight;
 	char line_id[RT_ID_MAX];
 	struct attribute_stats stats;
 };
+
+_Static_assert(FLIGHT_ID_MAX == RT_ID_MAX, "ids in flight are the kernel's");
+
+const char *attribute_none_text(enum attribute_none why)
+{
+	static const char *const texts[NONE_COUNT] = {
+		[NONE_NO_REQUEST] = "no_request", [NONE_WITHOUT_ID] = "request_without_id",
+		[NONE_FORGOTTEN] = "forgotten",   [NONE_DISAGREED] = "disagreed",
+		[NONE_WEAK] = "weak_evidence",
+	};
+
+	return why < NONE_COUNT ? texts[why] : NULL;
+}
 
 struct attribute *attribute__new(const struct attribute_config *config,
 				 int (*lookup)(void *ctx, uint64_t seq, struct request *ret),
@@ -49,19 +52,29 @@ struct attribute *attribute__new(const struct attribute_config *config,
 		a->config.weakest = EVIDENCE_HANDOFF;
 	a->lookup = lookup;
 	a->ctx = ctx;
-	return a;
+	a->flight = flight__new();
+	return a->flight ? a : attribute__free(a);
 }
 
-static void text_remove(struct attribute *a, struct known *known)
+static struct str id_of(const struct known *known)
 {
-	if (known->in_text)
-		HASH_DELETE(hid, a->ids, known);
-	known->in_text = false;
+	return (struct str){ known->request.id, known->request.id_len };
+}
+
+static void answered(struct attribute *a, struct known *known, uint32_t state, uint64_t end_ns)
+{
+	if (known->request.state != RT_REQUEST_OPEN)
+		return;
+	known->request.state = state;
+	known->request.end_ns = end_ns;
+	flight__end(a->flight, known->request.container, id_of(known), known->request.seq,
+		    end_ns + TEXT_GRACE_NS);
 }
 
 static void forget(struct attribute *a, struct known *known)
 {
-	text_remove(a, known);
+	answered(a, known, RT_REQUEST_ABORTED, 1);
+	flight__forget(a->flight, known->request.container, id_of(known), known->request.seq);
 	HASH_DEL(a->requests, known);
 	free(known);
 	a->stats.requests--;
@@ -71,13 +84,15 @@ struct attribute *attribute__free(struct attribute *a)
 {
 	while (a && a->requests)
 		forget(a, a->requests);
+	if (a)
+		flight__free(a->flight);
 	free(a);
 	return NULL;
 }
 
 static struct known *learn(struct attribute *a, const struct request *request)
 {
-	struct known *known, *other;
+	struct known *known;
 
 	HASH_FIND(hh, a->requests, &request->seq, sizeof(request->seq), known);
 	if (known)
@@ -92,15 +107,9 @@ static struct known *learn(struct attribute *a, const struct request *request)
 		known->request.id_len = 0;
 	HASH_ADD(hh, a->requests, request.seq, sizeof(known->request.seq), known);
 	a->stats.requests++;
-	if (known->request.id_len < TEXT_ID_MIN || request->state != RT_REQUEST_OPEN)
-		return known;
-	known->key.container = request->container;
-	memcpy(known->key.id, request->id, known->request.id_len);
-	HASH_FIND(hid, a->ids, &known->key, sizeof(known->key), other);
-	if (other) /* a retry with the same id, which the first request does not outlive */
-		text_remove(a, other);
-	HASH_ADD(hid, a->ids, key, sizeof(known->key), known);
-	known->in_text = true;
+	if (request->state ==
+	    RT_REQUEST_OPEN) /* without memory: less evidence, none that is wrong */
+		(void)flight__begin(a->flight, request->container, id_of(known), request->seq);
 	return known;
 }
 
@@ -114,10 +123,8 @@ void attribute__response(struct attribute *a, const struct event_response *event
 	struct known *known;
 
 	HASH_FIND(hh, a->requests, &event->seq, sizeof(event->seq), known);
-	if (!known)
-		return;
-	known->request.state = event->state;
-	known->request.end_ns = event->head.time_ns;
+	if (known)
+		answered(a, known, event->state, event->head.time_ns);
 }
 
 /* The request that the kernel named, from the table or, when its begin was lost, from the kernel.
@@ -132,88 +139,7 @@ static struct known *find(struct attribute *a, uint64_t seq)
 		return known;
 	if (a->lookup && !a->lookup(a->ctx, seq, &request))
 		return learn(a, &request);
-	a->stats.unknown_request++;
 	return NULL;
-}
-
-static bool is_id_byte(char c)
-{
-	return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
-}
-
-static struct known *id_find(struct attribute *a, uint64_t container, struct str id)
-{
-	struct known *known;
-
-	if (id.len < TEXT_ID_MIN || id.len > RT_ID_MAX)
-		return NULL;
-	memset(&a->scratch, 0, sizeof(a->scratch));
-	a->scratch.container = container;
-	memcpy(a->scratch.id, id.data, id.len);
-	HASH_FIND(hid, a->ids, &a->scratch, sizeof(a->scratch), known);
-	return known;
-}
-
-/* A token is an id, or carries one between dashes: "chatcmpl-<id>", "cmpl-<id>-0". */
-static struct known *token_find(struct attribute *a, uint64_t container, struct str token)
-{
-	size_t starts[TEXT_PARTS + 1];
-	unsigned parts = 0;
-
-	while (token.len && token.data[token.len - 1] == '.')
-		token.len--; /* the end of a sentence */
-	starts[parts++] = 0;
-	for (size_t i = 0; i < token.len && parts <= TEXT_PARTS; i++)
-		if (token.data[i] == '-')
-			starts[parts++] = i + 1;
-	for (unsigned from = 0; from < parts; from++) {
-		for (unsigned to = parts; to > from; to--) {
-			size_t end = to == parts ? token.len : starts[to] - 1;
-			struct known *known;
-
-			if (end < starts[from] + TEXT_ID_MIN)
-				break;
-			known = id_find(
-				a, container,
-				(struct str){ token.data + starts[from], end - starts[from] });
-			if (known)
-				return known;
-		}
-	}
-	return NULL;
-}
-
-/* The one request in flight whose id stands in the text; NULL: none, or two. */
-static struct known *text_find(struct attribute *a, const struct line *line)
-{
-	struct str text = line->text;
-	struct known *found = NULL;
-	size_t i = 0;
-
-	for (int tokens = 0; a->ids && i < text.len && tokens < TEXT_TOKENS; tokens++) {
-		struct known *known;
-		size_t start;
-
-		while (i < text.len && !is_id_byte(text.data[i]))
-			i++;
-		start = i;
-		while (i < text.len && is_id_byte(text.data[i]))
-			i++;
-		if (i - start < TEXT_ID_MIN)
-			continue;
-		known = token_find(a, line->container,
-				   (struct str){ text.data + start, i - start });
-		if (!known || known == found)
-			continue;
-		if (known->request.end_ns && known->request.end_ns + TEXT_GRACE_NS < line->time_ns)
-			continue;
-		if (found) {
-			a->stats.disagreed++;
-			return NULL;
-		}
-		found = known;
-	}
-	return found;
 }
 
 static enum evidence unit_evidence(uint8_t unit)
@@ -221,37 +147,61 @@ static enum evidence unit_evidence(uint8_t unit)
 	return unit == RT_UNIT_THREAD ? EVIDENCE_THREAD : EVIDENCE_UNIT;
 }
 
-/* A request without id decides too: its lines have none, and no weaker evidence gives one. */
-static struct attribution settle(struct attribute *a, struct known *known, enum evidence evidence)
+static struct attribution none(struct attribute *a, enum attribute_none why)
 {
-	struct attribution result = { .request = &known->request };
+	a->stats.none[why]++;
+	return (struct attribution){ 0 };
+}
 
-	if (evidence <= a->config.weakest && known->request.id_len) {
-		result.id = (struct str){ known->request.id, known->request.id_len };
-		result.evidence = evidence;
-	}
-	return result;
+/* A request without id decides too: its lines have none, and no weaker evidence gives one. */
+static struct attribution settle(struct attribute *a, uint64_t seq, enum evidence evidence)
+{
+	struct known *known = find(a, seq);
+
+	if (!known)
+		return none(a, NONE_FORGOTTEN);
+	if (!known->request.id_len)
+		return none(a, NONE_WITHOUT_ID);
+	if (evidence > a->config.weakest)
+		return none(a, NONE_WEAK);
+	return (struct attribution){ .id = id_of(known),
+				     .evidence = evidence,
+				     .request = &known->request };
+}
+
+/* The line's own request_id. Its request is known where the kernel's owner has that id too. */
+static struct attribution settle_line(struct attribute *a, const struct line *line,
+				      struct str line_id)
+{
+	struct known *known = line->request ? find(a, line->request) : NULL;
+
+	memcpy(a->line_id, line_id.data, line_id.len);
+	return (struct attribution){
+		.id = { a->line_id, line_id.len },
+		.evidence = EVIDENCE_LINE,
+		.request = known && str_equal(id_of(known), line_id) ? &known->request : NULL,
+	};
 }
 
 static struct attribution decide(struct attribute *a, const struct line *line, struct str line_id)
 {
-	struct known *known = line->request ? find(a, line->request) : NULL;
-	struct attribution result = { 0 };
+	uint64_t seq;
+	int err = -ENOENT;
 
-	if (line_id.len && line_id.len <= RT_ID_MAX) {
-		memcpy(a->line_id, line_id.data, line_id.len);
-		result.id = (struct str){ a->line_id, line_id.len };
-		result.evidence = EVIDENCE_LINE;
-		result.request = known ? &known->request : NULL;
-		return result;
-	}
-	if (known)
-		return settle(a, known, line->relayed ? EVIDENCE_RELAY : unit_evidence(line->unit));
+	if (line_id.len && line_id.len <= RT_ID_MAX)
+		return settle_line(a, line, line_id);
 	if (line->request)
-		return result; /* it belongs to a request that is not known any more */
-	if (a->config.weakest >= EVIDENCE_TEXT && (known = text_find(a, line)))
-		return settle(a, known, EVIDENCE_TEXT);
-	return result;
+		return settle(a, line->request,
+			      line->relayed ? EVIDENCE_RELAY : unit_evidence(line->unit));
+	if (a->config.weakest >= EVIDENCE_TEXT)
+		err = flight__find(a->flight, line->container, line->text, line->time_ns, &seq);
+	if (!err)
+		return settle(a, seq, EVIDENCE_TEXT);
+	if (err == -EEXIST)
+		return none(a, NONE_DISAGREED);
+	if (a->config.weakest >= EVIDENCE_SOLE && !flight__sole(a->flight, line->container, &seq))
+		return settle(a, seq, EVIDENCE_SOLE);
+	return none(a, NONE_NO_REQUEST);
 }
 
 struct attribution attribute__line(struct attribute *a, const struct line *line, struct str line_id)
@@ -270,7 +220,8 @@ uint64_t attribute__tick(struct attribute *a, uint64_t now_ns)
 		uint64_t end = known->request.end_ns;
 
 		if (end && end + TEXT_GRACE_NS < now_ns)
-			text_remove(a, known);
+			flight__forget(a->flight, known->request.container, id_of(known),
+				       known->request.seq);
 		if (end && end + KEEP_ENDED_NS < now_ns)
 			forget(a, known);
 	}
@@ -280,4 +231,23 @@ uint64_t attribute__tick(struct attribute *a, uint64_t now_ns)
 const struct attribute_stats *attribute__stats(const struct attribute *a)
 {
 	return &a->stats;
+}
+
+void attribute__describe(const struct attribute_stats *stats, FILE *out)
+{
+	const char *before = " (";
+
+	fprintf(out, "; without id %llu", (unsigned long long)stats->by_evidence[EVIDENCE_NONE]);
+	for (int i = 0; i < NONE_COUNT; i++) {
+		if (!stats->none[i])
+			continue;
+		fprintf(out, "%s%s %llu", before, attribute_none_text(i),
+			(unsigned long long)stats->none[i]);
+		before = ", ";
+	}
+	fputs(*before == ',' ? ")" : "", out);
+	for (int i = EVIDENCE_NONE + 1; i < EVIDENCE_COUNT; i++)
+		if (stats->by_evidence[i])
+			fprintf(out, ", %s %llu", evidence_text(i),
+				(unsigned long long)stats->by_evidence[i]);
 }

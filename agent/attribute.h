@@ -8,6 +8,7 @@
 #define REQTAP_ATTRIBUTE_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include "agent/line.h"
 #include "agent/record.h"
 #include "bpf/event.h"
@@ -24,11 +25,23 @@ struct attribution {
 	const struct request *request; /* NULL unless the kernel named it */
 };
 
+/* Why a line has no id. */
+enum attribute_none {
+	NONE_NO_REQUEST, /* whoever wrote it works for no request, as far as is known */
+	NONE_WITHOUT_ID, /* its request has none */
+	NONE_FORGOTTEN,  /* its request is not known any more */
+	NONE_DISAGREED,  /* its text has the ids of two requests */
+	NONE_WEAK,       /* the evidence is weaker than --evidence */
+	NONE_COUNT,
+};
+
+/* "no_request" …, a name for metrics. */
+const char *attribute_none_text(enum attribute_none why);
+
 struct attribute_stats {
 	uint64_t by_evidence[EVIDENCE_COUNT]; /* [EVIDENCE_NONE]: lines without an id */
-	uint64_t unknown_request; /* the kernel named a request that is not known here */
-	uint64_t disagreed;
-	uint64_t requests; /* in the table now */
+	uint64_t none[NONE_COUNT];            /* those without, by reason */
+	uint64_t requests;                    /* in the table now */
 };
 
 struct attribute;
@@ -48,6 +61,9 @@ struct attribution attribute__line(struct attribute *attribute, const struct lin
 
 /* Forgets requests that ended long enough ago; returns when to call again. */
 uint64_t attribute__tick(struct attribute *attribute, uint64_t now_ns);
+
+/* "; without id 3 (no_request 3), unit 10": after the number of lines, for a person. */
+void attribute__describe(const struct attribute_stats *stats, FILE *out);
 
 const struct attribute_stats *attribute__stats(const struct attribute *attribute);
 

@@ -70,6 +70,10 @@ static void stages(const struct stats *s, FILE *out)
 	for (int i = EVIDENCE_NONE + 1; i < EVIDENCE_COUNT; i++)
 		labelled(out, "attributed_total", "evidence", evidence_text(i),
 			 attribute->by_evidence[i]);
+	family(out, "unattributed_total", "counter", "Lines without an id by reason.");
+	for (int i = 0; i < NONE_COUNT; i++)
+		labelled(out, "unattributed_total", "reason", attribute_none_text(i),
+			 attribute->none[i]);
 	gauge(out, "containers", "Containers captured now.", s->containers.count);
 	counter(out, "containers_overflow_total", "Containers beyond the table, not captured.",
 		s->containers.overflow);

@@ -33,6 +33,7 @@ struct run {
 	bool ended; /* the command; what it started may go on */
 	bool childless;
 	bool console_gone;
+	bool verbose;
 	int status;
 };
 
@@ -249,6 +250,22 @@ static void say_losses(const struct run *run)
 	say_loss(stats.bad_events, "ring records not understood");
 }
 
+/* Which evidence gave the lines their ids, and why some have none. */
+static void say_evidence(const struct run *run)
+{
+	char text[512] = "";
+	struct pipeline_stats stats;
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	if (!out)
+		return;
+	pipeline__stats(run->pipeline, &stats);
+	fprintf(out, "%llu lines", (unsigned long long)stats.line->lines);
+	attribute__describe(stats.attribute, out);
+	fclose(out);
+	log_info("%s", text);
+}
+
 /* Everything captured goes out; what was lost is said. */
 static void finish(struct run *run)
 {
@@ -258,6 +275,8 @@ static void finish(struct run *run)
 		loop__run(run->loop);
 	}
 	say_losses(run);
+	if (run->verbose)
+		say_evidence(run);
 }
 
 static void tear_down(struct run *run)
@@ -293,7 +312,8 @@ static int start(struct run *run, const struct run_config *config, char **comman
 
 int run__command(const struct run_config *config, char **command)
 {
-	struct run run = { .child = { .go = -1, .failed = -1, .out = { -1, -1 } } };
+	struct run run = { .child = { .go = -1, .failed = -1, .out = { -1, -1 } },
+			   .verbose = config->probe.verbose || config->output == CONSOLE_PRETTY };
 	char *problem = NULL;
 	int err = 0;
 

@@ -68,7 +68,6 @@ static void text_export(const struct stats *s, FILE *out)
 
 void stats__text(const struct stats *s, FILE *out)
 {
-	const struct attribute_stats *a = s->pipeline.attribute;
 	const char *unready = stats__unready(s);
 
 	fprintf(out, "reqtap %s, up %.0f s, %s%s\n", REQTAP_VERSION, SECONDS(s->up_ns),
@@ -78,11 +77,8 @@ void stats__text(const struct stats *s, FILE *out)
 	fprintf(out, "requests    %llu in flight, %llu begun, %llu without id\n",
 		U(s->requests_open), U(s->kernel[RT_REQUESTS]),
 		U(s->kernel[RT_REQUESTS_WITHOUT_ID]));
-	fprintf(out, "lines       %llu; without id %llu", U(s->pipeline.line->lines),
-		U(a->by_evidence[EVIDENCE_NONE]));
-	for (int i = EVIDENCE_NONE + 1; i < EVIDENCE_COUNT; i++)
-		if (a->by_evidence[i])
-			fprintf(out, ", %s %llu", evidence_text(i), U(a->by_evidence[i]));
+	fprintf(out, "lines       %llu", U(s->pipeline.line->lines));
+	attribute__describe(s->pipeline.attribute, out);
 	fprintf(out, "\nring        %llu of %llu bytes unread, %llu held\n",
 		U(s->ring_waiting_bytes), U(s->ring_bytes), U(s->ring_held_bytes));
 	text_export(s, out);
@@ -138,6 +134,10 @@ static void json_lines(const struct stats *s, cJSON *root)
 	for (int i = EVIDENCE_NONE + 1; i < EVIDENCE_COUNT; i++)
 		cJSON_AddNumberToObject(item, evidence_text(i),
 					s->pipeline.attribute->by_evidence[i]);
+	item = cJSON_AddObjectToObject(root, "lines_without_id");
+	for (int i = 0; i < NONE_COUNT; i++)
+		cJSON_AddNumberToObject(item, attribute_none_text(i),
+					s->pipeline.attribute->none[i]);
 }
 
 static void json_programs(const struct stats *s, cJSON *root)

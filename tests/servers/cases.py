@@ -46,7 +46,7 @@ def uvicorn(name, loop, route, **settings):
 
 def go(name, source, flags="", files="", **settings):
     return Case(name, ["{build}/" + source], ["golang-go"],
-                [f"GO111MODULE=off GOCACHE={{build}}/gocache go build {flags} -o {{build}}/{source} {{here}}/{source}.go {files}"],
+                [f"GO111MODULE=off GOCACHE={{build}}/../gocache go build {flags} -o {{build}}/{source} {{here}}/{source}.go {files}"],
                 unit="unit", **settings)
 
 

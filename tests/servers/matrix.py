@@ -26,6 +26,7 @@ from cases import CASES  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 TOKEN = re.compile(r"/(?:work|call)/(c\d+n\d+r\d+)\b")
+BUILD_S = 600  # Go compiles its library for each mode
 START_S = 40
 STOP_S = 20
 SETTLE_S = 0.5  # a runtime is attached a moment after the exec; a model takes longer to load
@@ -39,7 +40,7 @@ def build(case, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for command in case.sources:
         done = subprocess.run(command.format(build=folder, here=HERE), shell=True, check=False,
-                              capture_output=True, text=True, timeout=180)
+                              capture_output=True, text=True, timeout=BUILD_S)
         if done.returncode:
             raise RuntimeError(f"{case.name}: {done.stderr or done.stdout}")
 
@@ -252,7 +253,7 @@ def main():
             continue
         try:
             result = run_case(case, args.output, reqtap, ((1, 100), (10, 50), (100, 20)))
-        except (CannotRun, OSError, RuntimeError) as error:
+        except (CannotRun, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
             print(f"FAIL {case.name}: {error}", flush=True)
             failed += 1
             continue

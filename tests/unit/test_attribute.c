@@ -108,7 +108,35 @@ static void test_weakest(void **state)
 	expect(a, (struct line){ .request = 1, .unit = RT_UNIT_PYTHON }, NULL, ID, EVIDENCE_UNIT);
 	expect(a, (struct line){ .request = 1, .unit = RT_UNIT_THREAD }, NULL, NULL, EVIDENCE_NONE);
 	expect_text(a, ID, NULL);
+	assert_int_equal(attribute__stats(a)->none[NONE_WEAK], 1);
+	assert_int_equal(attribute__stats(a)->none[NONE_NO_REQUEST], 1);
 	attribute__free(a);
+}
+
+/* Only when it is asked for, and only while nobody else is in flight. */
+static void test_sole(void **state)
+{
+	struct attribute *a = make(EVIDENCE_SOLE), *usual = make(EVIDENCE_NONE);
+	struct line line = { .text = STR("nothing of anybody") };
+
+	begin(usual, 1, ID);
+	expect(usual, line, NULL, NULL, EVIDENCE_NONE);
+	expect(a, line, NULL, NULL, EVIDENCE_NONE);
+	begin(a, 1, "r1");
+	expect(a, line, NULL, "r1", EVIDENCE_SOLE);
+	line.container = 6;
+	expect(a, line, NULL, NULL, EVIDENCE_NONE);
+	line.container = 5;
+	begin(a, 2, "");
+	expect(a, line, NULL, NULL, EVIDENCE_NONE);
+	end(a, 1, 10 * SECOND);
+	end(a, 1, 11 * SECOND);                     /* twice counts once */
+	expect(a, line, NULL, NULL, EVIDENCE_NONE); /* the one in flight has no id */
+	assert_int_equal(attribute__stats(a)->none[NONE_WITHOUT_ID], 1);
+	end(a, 2, 12 * SECOND);
+	expect(a, line, NULL, NULL, EVIDENCE_NONE);
+	attribute__free(a);
+	attribute__free(usual);
 }
 
 static void test_line_wins(void **state)
@@ -136,10 +164,36 @@ static void test_text_is_a_whole_token(void **state)
 	expect_text(a, "id=\"" ID "\".", ID);
 	expect_text(a, "the end of " ID ".", ID);
 	expect_text(a, "chatcmpl-" ID "-0", ID);
+	expect_text(a, "req_" ID, ID);
+	expect_text(a, "a-b.c_" ID ".json", ID);
 	expect_text(a, "x" ID, NULL);
 	expect_text(a, ID "0", NULL);
 	expect_text(a, "short", NULL);
 	expect(a, (struct line){ .text = STR(ID), .container = 6 }, NULL, NULL, EVIDENCE_NONE);
+	attribute__free(a);
+}
+
+/* A long line costs one walk, however many ids are in flight, and finds the one at its end. */
+static void test_text_is_long(void **state)
+{
+	struct attribute *a = make(EVIDENCE_NONE);
+	size_t len = 200000;
+	char *text = malloc(len + sizeof(ID));
+	char id[40];
+
+	assert_non_null(text);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(id, sizeof(id), "%08x-ffff-eeee-%016d", i, i);
+		begin(a, i + 10, id);
+	}
+	begin(a, 1, ID);
+	for (size_t i = 0; i < len; i++)
+		text[i] = "word "[i % 5];
+	memcpy(text + len, ID, sizeof(ID));
+	expect_text(a, text, ID);
+	expect_text(a, "of 000003e7-ffff-eeee-0000000000000999!", id);
+	expect_text(a, "of 000003e7-ffff-eeee-000000000000099", NULL);
+	free(text);
 	attribute__free(a);
 }
 
@@ -163,7 +217,7 @@ static void test_two_ids_are_none(void **state)
 	begin(a, 1, ID);
 	begin(a, 2, ID2);
 	expect_text(a, ID " and " ID2, NULL);
-	assert_int_equal(attribute__stats(a)->disagreed, 1);
+	assert_int_equal(attribute__stats(a)->none[NONE_DISAGREED], 1);
 	expect_text(a, ID " and " ID, ID);
 	attribute__free(a);
 }
@@ -182,7 +236,7 @@ static void test_lookup(void **state)
 	expect(a, (struct line){ .request = 78, .unit = RT_UNIT_THREAD }, NULL, NULL,
 	       EVIDENCE_NONE);
 	assert_int_equal(calls, 2);
-	assert_int_equal(attribute__stats(a)->unknown_request, 1);
+	assert_int_equal(attribute__stats(a)->none[NONE_FORGOTTEN], 1);
 	attribute__free(a);
 }
 
@@ -228,7 +282,9 @@ int main(void)
 		cmocka_unit_test(test_weakest),
 		cmocka_unit_test(test_line_wins),
 		cmocka_unit_test(test_text_is_a_whole_token),
+		cmocka_unit_test(test_text_is_long),
 		cmocka_unit_test(test_text_uuid),
+		cmocka_unit_test(test_sole),
 		cmocka_unit_test(test_two_ids_are_none),
 		cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_ended),
