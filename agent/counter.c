@@ -30,7 +30,7 @@ static const struct counter counters[RT_COUNTERS] = {
 	[RT_STREAM_FULL] = { "streams_full", "too many streams", COUNTER_LOST },
 	[RT_PROCESS_FULL] = { "processes_full", "too many processes", COUNTER_LOST },
 	[RT_RUNTIME_FULL] = { "runtimes_full", "too many processes with a known runtime",
-			      COUNTER_LOST },
+			      COUNTER_LESS },
 };
 
 const struct counter *counter__of(unsigned counter)

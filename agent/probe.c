@@ -477,7 +477,8 @@ int probe__sweep(struct probe *probe, uint64_t before_ns)
 	streams__sweep(bpf_map__fd(probe->skel->maps.rt_stream),
 		       bpf_map__fd(probe->skel->maps.rt_container));
 	return requests__sweep(bpf_map__fd(probe->skel->maps.rt_request),
-			       bpf_map__fd(probe->skel->maps.rt_owner), before_ns);
+			       bpf_map__fd(probe->skel->maps.rt_owner),
+			       bpf_map__fd(probe->skel->maps.rt_conn), before_ns);
 }
 
 struct bpf_object *probe__object(struct probe *probe)

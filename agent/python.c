@@ -70,14 +70,23 @@ static void read_debug_offsets(struct elf *elf, uint64_t runtime, uint32_t *offs
 	offset[RT_PYTHON_THREADS] = debug.threads_head;
 }
 
+static void add_probe(struct runtime_match *match, const char *program, uint64_t vaddr,
+		      bool at_return)
+{
+	match->probes[match->probe_count++] = (struct runtime_probe){ .program = program,
+								      .vaddr = vaddr,
+								      .at_return = at_return };
+}
+
 static int recognise(struct elf *elf, struct runtime_match *ret)
 {
-	struct elf_range runtime, copy;
+	struct elf_range runtime, copy, exit;
 	const uint32_t *known;
 	uint32_t version;
 
 	if (elf__symbol(elf, "_PyRuntime", &runtime) ||
-	    elf__symbol(elf, "PyContext_CopyCurrent", &copy))
+	    elf__symbol(elf, "PyContext_CopyCurrent", &copy) ||
+	    elf__symbol(elf, "PyContext_Exit", &exit))
 		return -ENOENT;
 	version = version_hex(elf);
 	snprintf(ret->version, sizeof(ret->version), "%u.%u", version >> 24, version >> 16 & 0xff);
@@ -93,6 +102,8 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	ret->process.address = runtime.vaddr;
 	memcpy(ret->process.offset, known, sizeof(ret->process.offset));
 	read_debug_offsets(elf, runtime.vaddr, ret->process.offset);
+	add_probe(ret, "rt_py_context", copy.vaddr, true);
+	add_probe(ret, "rt_py_exit", exit.vaddr, false);
 	return 0;
 }
 

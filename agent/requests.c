@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
 
@@ -22,7 +23,8 @@ int requests__each(int request_fd, void (*fn)(void *ctx, const struct request *r
 }
 
 struct sweep {
-	int request_fd, owner_fd;
+	int request_fd, owner_fd, conn_fd;
+	uint64_t *conn; /* room for one of rt_conn: its cookie, and what is the kernel side's own */
 	uint64_t before_ns;
 };
 
@@ -40,6 +42,11 @@ static void each_key(int fd, void *key, void *next, size_t size,
 	}
 }
 
+static bool gone(uint32_t tgid)
+{
+	return kill(tgid, 0) && errno == ESRCH;
+}
+
 static void sweep_request(const struct sweep *sweep, const void *key)
 {
 	struct request request;
@@ -48,30 +55,53 @@ static void sweep_request(const struct sweep *sweep, const void *key)
 		return;
 	/* a request whose process died without closing its connection is never answered */
 	if (request.state == RT_REQUEST_OPEN && request.begin_ns < sweep->before_ns &&
-	    kill(request.tgid, 0) && errno == ESRCH)
+	    gone(request.tgid))
 		bpf_map_delete_elem(sweep->request_fd, key);
 	else if (request.state != RT_REQUEST_OPEN && request.end_ns < sweep->before_ns)
 		bpf_map_delete_elem(sweep->request_fd, key);
 }
 
-static void sweep_owner(const struct sweep *sweep, const void *key)
+/* An owner newer than the walk points to a request that is newer too, and is found. */
+static bool owner_ended(const struct sweep *sweep, const struct unit *unit,
+			const struct owner *owner)
 {
 	struct request request;
+
+	if (!owner->request && (owner->flags & RT_OWNER_LOOP))
+		return gone(unit->tgid); /* what is known of a thread holds as long as it lives */
+	if (owner->sk && !bpf_map_lookup_elem(sweep->conn_fd, &owner->sk, sweep->conn))
+		return sweep->conn[0] != owner->cookie;
+	return bpf_map_lookup_elem(sweep->request_fd, &owner->request, &request) != 0;
+}
+
+static void sweep_owner(const struct sweep *sweep, const void *key)
+{
 	struct owner owner;
 
-	/* an owner newer than the walk points to a request that is newer too, and is found */
-	if (!bpf_map_lookup_elem(sweep->owner_fd, key, &owner) &&
-	    bpf_map_lookup_elem(sweep->request_fd, &owner.request, &request))
+	if (!bpf_map_lookup_elem(sweep->owner_fd, key, &owner) && owner_ended(sweep, key, &owner))
 		bpf_map_delete_elem(sweep->owner_fd, key);
 }
 
-int requests__sweep(int request_fd, int owner_fd, uint64_t before_ns)
+static size_t value_size(int fd)
 {
-	const struct sweep sweep = { request_fd, owner_fd, before_ns };
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.value_size;
+}
+
+int requests__sweep(int request_fd, int owner_fd, int conn_fd, uint64_t before_ns)
+{
+	struct sweep sweep = { request_fd, owner_fd, conn_fd, NULL, before_ns };
+	size_t size = value_size(conn_fd);
 	struct unit unit, next_unit;
 	uint64_t seq, next_seq;
 
+	sweep.conn = size ? malloc(size) : NULL;
+	if (!sweep.conn)
+		return -ENOMEM;
 	each_key(request_fd, &seq, &next_seq, sizeof(seq), sweep_request, &sweep);
 	each_key(owner_fd, &unit, &next_unit, sizeof(unit), sweep_owner, &sweep);
+	free(sweep.conn);
 	return 0;
 }

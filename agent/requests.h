@@ -11,7 +11,10 @@
 /* Each request in flight or recent. */
 int requests__each(int request_fd, void (*fn)(void *ctx, const struct request *request), void *ctx);
 
-/* Forgets requests that ended before `before_ns`, and the owners that point to them. */
-int requests__sweep(int request_fd, int owner_fd, uint64_t before_ns);
+/*
+ * Forgets requests that ended before `before_ns`, and the owners that point to them, to closed
+ * connections, or are of processes that ended. 0 or negative errno.
+ */
+int requests__sweep(int request_fd, int owner_fd, int conn_fd, uint64_t before_ns);
 
 #endif

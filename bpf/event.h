@@ -131,7 +131,7 @@ struct request {
 	__u16 id_len; /* 0: a request without id; its lines have none, and not an earlier one's */
 	__u16 stream; /* HTTP/2 stream, else 0 */
 	__u8 has_traceparent;
-	__u8 reserved;
+	__u8 followed;      /* another was read behind it: what it starts may be that one's */
 	char id[RT_ID_MAX]; /* text, zero padded */
 	char traceparent[RT_TRACEPARENT_LEN + 1];
 };
@@ -245,12 +245,17 @@ struct unit {
 enum rt_owner_flags {
 	RT_OWNER_READER = 1 << 0, /* read the request itself; else a descendant */
 	RT_OWNER_LOOP = 1 << 1,   /* the thread runs an event loop: it is no unit by itself */
+	RT_OWNER_SENDS = 1 << 2,  /* of a connection: it answers by itself, not by what it starts */
 };
 
 struct owner {
 	__u64 request;
 	__u32 flags;
 	__u32 reserved;
+	/* The connection whose requests it works on, one after the other; `request` is the newest
+	 * that it read itself. */
+	__u64 sk; /* key of rt_conn; 0: none */
+	__u64 cookie;
 };
 
 enum rt_runtime_kind {
@@ -345,6 +350,7 @@ _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");
 _Static_assert(sizeof(struct loss_key) == 16, "map layout");
 _Static_assert(sizeof(struct unit) == 16, "map layout");
+_Static_assert(sizeof(struct owner) == 32, "map layout");
 _Static_assert(sizeof(struct control) == 40, "map layout");
 _Static_assert(sizeof(struct runtime) == 48, "map layout");
 

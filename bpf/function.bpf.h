@@ -158,6 +158,8 @@ static __always_inline void socket_begin(struct socket *socket, u8 direction)
 		return;
 	file_key(file, &key);
 	conn_begin(sk, key.inode, direction, container);
+	if (direction == CONN_IN)
+		python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
 }
 
 /* Pages go into a pipe that is a stream: no write of the pipe's own sees them. */

@@ -172,6 +172,7 @@ struct conn {
 	u32 tgid;
 	u64 pending[CONN_PENDING];        /* requests without a complete response, oldest first */
 	u8 pending_is_head[CONN_PENDING]; /* a HEAD request: its response has no body */
+	u64 last, previous;               /* the newest request, and the one before */
 	struct http in;
 	struct http out;
 	struct http_found found;

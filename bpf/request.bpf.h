@@ -89,6 +89,7 @@ static __always_inline void request_draft(struct conn *conn, u64 now)
 	r->state = RT_REQUEST_OPEN;
 	r->id_len = http__id_len(&conn->in, &conn->found);
 	r->stream = 0;
+	r->followed = 0;
 	r->has_traceparent = conn->found.traceparent_len == RT_TRACEPARENT_LEN;
 	__builtin_memset(r->id, 0, sizeof(r->id));
 	len = r->id_len;
@@ -99,6 +100,18 @@ static __always_inline void request_draft(struct conn *conn, u64 now)
 	r->traceparent[RT_TRACEPARENT_LEN] = 0;
 	if (conn->in.id_bad)
 		count(RT_ID_TOO_LONG);
+}
+
+/* Pipelining: the requests that are not answered yet have another one behind them. */
+static __always_inline void conn_follow(struct conn *conn)
+{
+	for (u32 i = 0; i < CONN_PENDING; i++) {
+		u64 seq = conn->pending[i];
+		struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+
+		if (request && request->state == RT_REQUEST_OPEN)
+			request->followed = 1;
+	}
 }
 
 /*
@@ -113,6 +126,8 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 
 	if (conn->out.state == HTTP_OTHER || conn->pending_count >= CONN_PENDING)
 		conn_end_all(conn, RT_REQUEST_ANSWERED);
+	if (conn->pending_count)
+		conn_follow(conn);
 	request_draft(conn, now);
 	for (int i = 0; i < 4 && err; i++) {
 		r->seq = seq + i;
@@ -127,6 +142,8 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
 
 	conn->pending[slot] = r->seq;
+	conn->previous = conn->last;
+	conn->last = r->seq;
 	conn->pending_is_head[slot] = conn->in.method_head;
 	conn->pending_count++;
 	conn->tgid = r->tgid;
@@ -155,7 +172,9 @@ static __always_inline void conn_head(struct conn *conn, u64 sk, bool sent)
 
 	if (!sent)
 		request_begin(conn, sk);
-	else if (h->status >= 100 && h->status < 200 && h->status != 101)
+	else
+		unit_answers(bpf_get_current_pid_tgid() >> 32, sk);
+	if (sent && h->status >= 100 && h->status < 200 && h->status != 101)
 		http__begin(h, &conn->unused); /* interim (RFC 9110, 15.2): the response follows */
 	if (h->state == HTTP_BODY && h->body_left == 0)
 		conn_message_end(conn, sent);

@@ -205,8 +205,10 @@ static __always_inline void accepted(u32 fd, u64 container)
 	if (!file || (file_key(file, &key) & S_IFMT) != S_IFSOCK)
 		return;
 	sk = file_sock(file);
-	if (sk)
-		conn_begin(sk, key.inode, CONN_IN, container);
+	if (!sk)
+		return;
+	conn_begin(sk, key.inode, CONN_IN, container);
+	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
 }
 
 /* An outbound connection: nothing that arrives on it is a request to us. */

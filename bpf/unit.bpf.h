@@ -7,27 +7,59 @@
 #ifndef REQTAP_UNIT_BPF_H
 #define REQTAP_UNIT_BPF_H
 
+#include "bpf/maps.bpf.h"
 #include "bpf/unit_go.bpf.h"
+#include "bpf/unit_python.bpf.h"
 
 static __always_inline struct unit unit_thread(u32 tgid, u32 tid)
 {
 	return (struct unit){ .tgid = tgid, .kind = RT_UNIT_THREAD, .id = tid };
 }
 
+/* Not answered, or not long ago. */
+static __always_inline bool request_fresh(u64 seq, u64 now)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+
+	return request &&
+	       (request->state == RT_REQUEST_OPEN || now < request->end_ns + rt_grace_ns);
+}
+
+/*
+ * The request that who serves a connection works on; 0: none, or it cannot be told. `strict`: who
+ * answers by itself may still be busy with the request before while the next one is read.
+ */
+static __always_inline u64 owner_conn_request(const struct owner *owner, u64 now, bool strict)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &owner->sk);
+
+	if (!conn || conn->cookie != owner->cookie || conn->pending_count > 1)
+		return 0;
+	if (owner->request && owner->request == conn->last)
+		return request_fresh(conn->last, now) ? conn->last : 0;
+	if (!conn->pending_count)
+		return request_fresh(conn->last, now) ? conn->last : 0;
+	if (strict && conn->previous && request_fresh(conn->previous, now))
+		return 0;
+	return conn->last;
+}
+
 /* The request of an owner, 0 when its time is over. */
 static __always_inline u64 owner_request(const struct owner *owner, u64 now)
 {
-	u64 seq = owner->request;
-	struct request *request;
-
+	if (owner->sk)
+		return owner_conn_request(owner, now, true);
 	if (owner->flags & RT_OWNER_READER)
-		return seq;
-	request = bpf_map_lookup_elem(&rt_request, &seq);
-	if (!request)
-		return 0;
-	if (request->state == RT_REQUEST_OPEN || now < request->end_ns + rt_grace_ns)
-		return seq;
-	return 0;
+		return owner->request;
+	return request_fresh(owner->request, now) ? owner->request : 0;
+}
+
+/* What a unit that works for `seq` passes on to those that it starts. */
+static __always_inline u64 request_heritage(u64 seq)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+
+	return request && !request->followed ? seq : 0;
 }
 
 static __always_inline u64 unit_request(const struct unit *unit, u64 now)
@@ -55,6 +87,7 @@ static __always_inline void unit_inherit(const struct unit *parent, const struct
 		unit_own(child, request, 0);
 }
 
+/* The goroutine, or the thread; the contexts of Python come before. */
 static __always_inline struct unit unit_current(u32 tgid, u32 tid)
 {
 	struct runtime *go = runtime_get(tgid, RT_RUNTIME_GO);
@@ -65,9 +98,13 @@ static __always_inline struct unit unit_current(u32 tgid, u32 tid)
 /* The request that the current code works for; *ret_kind says which unit knew. */
 static __always_inline u64 unit_current_request(u32 tgid, u32 tid, u64 now, u8 *ret_kind)
 {
-	struct unit unit = unit_current(tgid, tid);
-	u64 request = unit_request(&unit, now);
+	struct unit unit = unit_context(tgid, python_unit(tgid));
+	u64 request = unit.id ? unit_request(&unit, now) : 0;
 
+	if (!request) {
+		unit = unit_current(tgid, tid);
+		request = unit_request(&unit, now);
+	}
 	*ret_kind = request ? unit.kind : RT_UNIT_NONE;
 	return request;
 }
@@ -109,6 +146,32 @@ static __always_inline void goroutine_reads(const struct unit *goroutine, u64 re
 }
 
 /*
+ * The same for a thread of Python: its current context is the unit. False: it runs in none.
+ *
+ * Nothing is kept for ever, as with threads: a context ends without a sign.
+ */
+static __always_inline bool python_read_request(u32 tgid, u32 tid, u64 request, u64 sk)
+{
+	struct runtime *python = runtime_get(tgid, RT_RUNTIME_PYTHON);
+	u64 context = python ? python_context() : 0;
+	struct unit unit = unit_context(tgid, context);
+	struct owner *owner;
+
+	if (!python)
+		return false;
+	if (!python_entered(python, context)) {
+		python_read((u64)tgid << 32 | tid, context, request);
+		return false;
+	}
+	owner = bpf_map_lookup_elem(&rt_owner, &unit);
+	if (owner && owner->sk == sk)
+		owner->request = request;
+	else
+		unit_own(&unit, request, 0);
+	return true;
+}
+
+/*
  * The current code has read the start of `request` on the connection of `sk`.
  *
  * A thread with an event loop reads without blocking and runs many requests' code in turns: which
@@ -125,11 +188,23 @@ static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u6
 		goroutine_reads(&thread, request);
 		return;
 	}
+	if (sock_nonblocking(sk) && python_read_request(tgid, tid, request, sk))
+		flags |= RT_OWNER_LOOP;
 	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request))
 		flags |= RT_OWNER_LOOP;
 	if (flags && sock_nonblocking(sk))
 		request = 0;
 	unit_own(&thread, request, RT_OWNER_READER | flags);
+}
+
+/* The current code sends the head of a response on `sk`. */
+static __always_inline void unit_answers(u32 tgid, u64 sk)
+{
+	struct unit unit = unit_context(tgid, python_unit(tgid));
+	struct owner *owner = unit.id ? bpf_map_lookup_elem(&rt_owner, &unit) : 0;
+
+	if (owner && owner->sk == sk)
+		owner->flags |= RT_OWNER_SENDS;
 }
 
 /*
@@ -142,6 +217,8 @@ static __always_inline void unit_waits(u32 tgid, u32 tid, bool event_loop)
 	struct unit thread = unit_thread(tgid, tid);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
 
+	if (event_loop)
+		python_callback_ends((u64)tgid << 32 | tid);
 	if (!owner) {
 		if (event_loop)
 			unit_own(&thread, 0, RT_OWNER_LOOP);

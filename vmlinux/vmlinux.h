@@ -119,13 +119,19 @@ struct thread_info {
 struct thread_struct {
 	unsigned long fsbase;
 };
+#else
+struct user_tls {
+	unsigned long tp_value;
+};
+
+struct thread_struct {
+	struct user_tls uw;
+};
 #endif
 
 struct task_struct {
 	struct thread_info thread_info;
-#if defined(__TARGET_ARCH_x86)
 	struct thread_struct thread;
-#endif
 	int pid;
 	int tgid;
 	int exit_code;
