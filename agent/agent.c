@@ -3,17 +3,22 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "agent/cgroup.h"
 #include "agent/command.h"
 #include "agent/container.h"
+#include "agent/deploy.h"
 #include "agent/drain.h"
+#include "agent/hold.h"
 #include "agent/log.h"
+#include "agent/node.h"
 #include "agent/running.h"
 #include "agent/runtime.h"
 #include "agent/shipper.h"
 
+#define TICK_NS 100000000ULL
 #define FINAL_SEND_NS 10000000000ULL /* a pod's grace period is 30 s, after which comes SIGKILL */
 
 struct agent {
@@ -23,6 +28,10 @@ struct agent {
 	struct probe *probe;
 	struct cgroup_tree tree;
 	struct container_table *containers;
+	struct metadata *metadata; /* NULL: no Kubernetes */
+	struct node *node;
+	struct hold *hold;
+	uint64_t mark; /* the newest of the drain */
 	struct replica_table *replicas;
 	struct runtime_table *runtimes;
 	struct loop_timer *runtime_tick;
@@ -33,20 +42,84 @@ struct agent {
 	uint64_t ignored_records; /* of cgroups that turned out to be no containers */
 };
 
+/* Whose it is, is known, as far as it will be. */
+static void on_settled(void *ctx, const struct record *record)
+{
+	struct agent *agent = ctx;
+	struct record copy = *record;
+
+	copy.replica = replica_table__get(agent->replicas, record->container);
+	copy.scope = node__scope(agent->node, record->container);
+	shipper__record(agent->shipper, &copy);
+}
+
+static enum hold_verdict on_verdict(void *ctx, uint64_t container, bool forced)
+{
+	struct agent *agent = ctx;
+
+	return node__verdict(agent->node, container, forced ? UINT64_MAX : loop__now(agent->loop));
+}
+
 /* The kernel takes what it does not know yet for a container: records go out for true ones only. */
 static void on_record(void *ctx, const struct record *record)
 {
 	struct agent *agent = ctx;
-	uint64_t container = container_table__resolve(agent->containers, record->container);
 	struct record copy = *record;
 
-	if (!container) {
+	copy.container = container_table__resolve(agent->containers, record->container);
+	if (copy.container)
+		hold__record(agent->hold, &copy, agent->mark);
+	else
 		agent->ignored_records++;
-		return;
-	}
-	copy.container = container;
-	copy.replica = replica_table__get(agent->replicas, container);
-	shipper__record(agent->shipper, &copy);
+}
+
+static void on_deploy(void *ctx, const struct replica *replica, enum severity severity,
+		      const char *text)
+{
+	struct agent *agent = ctx;
+
+	deploy__record(replica, severity, text, shipper__record, agent->shipper);
+}
+
+struct pod_news {
+	struct agent *agent;
+	struct replica replica;
+};
+
+static void on_pod_news(void *ctx, enum severity severity, const char *text)
+{
+	struct pod_news *news = ctx;
+
+	on_deploy(news->agent, &news->replica, severity, text);
+}
+
+static void on_pod(void *ctx, const struct pod *before, const struct pod *now, bool initial)
+{
+	struct pod_news news = { .agent = ctx, .replica = pod__replica(now ? now : before) };
+
+	node__pod(news.agent->node, before, now);
+	hold__settle(news.agent->hold);
+	if (!initial)
+		deploy__pod(before, now, news.agent->config->sidecars, on_pod_news, &news);
+}
+
+/* A promotion that no label tells: the file in the container changed. */
+static void on_promoted(void *ctx, const struct replica *now, struct str before)
+{
+	char text[2 * IDENTITY_TEXT_MAX + 64];
+	const char *what = now->environment.len ? "promoted to " : "no longer in ";
+	struct str where = now->environment.len ? now->environment : before;
+	struct str who = now->replica.len ? now->replica : now->model_version_id;
+
+	snprintf(text, sizeof(text), "replica %.*s %s%.*s", (int)who.len, who.len ? who.data : "",
+		 what, (int)where.len, where.data);
+	on_deploy(ctx, now, SEVERITY_INFO, text);
+}
+
+static void on_process(struct agent *agent, uint64_t container, pid_t tgid)
+{
+	replica_table__process(agent->replicas, container, tgid);
+	node__process(agent->node, container, tgid);
 }
 
 static void on_event(void *ctx, const struct event *event)
@@ -61,15 +134,15 @@ static void on_event(void *ctx, const struct event *event)
 		return;
 	container = container_table__resolve(agent->containers, event->container);
 	if (container)
-		replica_table__process(agent->replicas, container,
-				       ((const struct event_process *)event)->tgid);
+		on_process(agent, container, ((const struct event_process *)event)->tgid);
 }
 
 static void on_round(void *ctx, uint64_t mark)
 {
 	struct agent *agent = ctx;
 
-	shipper__mark(agent->shipper, mark);
+	agent->mark = mark;
+	shipper__mark(agent->shipper, hold__mark(agent->hold, mark));
 }
 
 static void on_durable(void *ctx, uint64_t mark)
@@ -107,11 +180,12 @@ static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
 static void on_found(void *ctx, const struct container_info *info)
 {
 	struct agent *agent = ctx;
-	pid_t first =
-		running__take_up(agent->probe, agent->runtimes, &agent->tree, info->id, info->path);
+	pid_t first;
 
+	node__found(agent->node, info->id, &info->name, loop__now(agent->loop));
+	first = running__take_up(agent->probe, agent->runtimes, &agent->tree, info->id, info->path);
 	if (first)
-		replica_table__process(agent->replicas, info->id, first);
+		on_process(agent, info->id, first);
 	log_debug("container %s", info->path);
 }
 
@@ -119,6 +193,7 @@ static void on_gone(void *ctx, uint64_t id)
 {
 	struct agent *agent = ctx;
 
+	node__gone(agent->node, id);
 	replica_table__remove(agent->replicas, id);
 }
 
@@ -126,7 +201,10 @@ static void on_tick(void *ctx, uint64_t now_ns)
 {
 	struct agent *agent = ctx;
 
-	loop_timer__set(agent->tick, container_table__tick(agent->containers, now_ns));
+	container_table__tick(agent->containers, now_ns);
+	hold__settle(agent->hold);
+	shipper__mark(agent->shipper, hold__mark(agent->hold, agent->mark));
+	loop_timer__set(agent->tick, now_ns + TICK_NS);
 }
 
 static void on_runtime_tick(void *ctx, uint64_t now_ns)
@@ -157,6 +235,8 @@ static void on_signal(void *ctx, int signal)
 		drain__stop(agent->drain);
 	} else {
 		drain__finish(agent->drain);
+		hold__flush(agent->hold);
+		shipper__mark(agent->shipper, agent->mark);
 	}
 	shipper__drain(agent->shipper, loop__now(agent->loop) + FINAL_SEND_NS, on_sent, agent);
 }
@@ -190,6 +270,48 @@ static int set_up_runtimes(struct agent *agent)
 	return 0;
 }
 
+/* Not in a cluster, the containers say themselves whose they are. */
+static int set_up_metadata(struct agent *agent)
+{
+	struct metadata_config config = agent->config->metadata;
+	int err;
+
+	config.changed = on_pod;
+	config.say = on_say;
+	config.ctx = agent;
+	if (!config.node)
+		return 0;
+	agent->metadata = metadata__new(agent->loop, &config, &err);
+	if (err == -ENOENT)
+		log_warn("not in a cluster: pods are not known; --kube-api says where they are");
+	return err == -ENOENT ? 0 : err;
+}
+
+static int set_up_whose(struct agent *agent)
+{
+	const struct agent_config *config = agent->config;
+	struct replica_config replicas = { .given = &config->given,
+					   .map = config->metadata.rules.map,
+					   .promoted = on_promoted,
+					   .ctx = agent };
+	struct node_config node = {
+		.sidecars = config->sidecars,
+		.by_selector = config->metadata.rules.selected,
+		.all = config->globs[0],
+	};
+	struct hold_config hold = { .verdict = on_verdict, .sink = on_settled, .ctx = agent };
+	int err = set_up_metadata(agent);
+
+	if (err)
+		return err;
+	agent->replicas = replica_table__new(&replicas);
+	node.replicas = agent->replicas;
+	node.pods = agent->metadata ? metadata__pods(agent->metadata) : NULL;
+	agent->node = node__new(&node);
+	agent->hold = hold__new(&hold);
+	return agent->replicas && agent->node && agent->hold ? 0 : -ENOMEM;
+}
+
 static int set_up_stages(struct agent *agent)
 {
 	struct pipeline_config pipeline = agent->config->pipeline;
@@ -206,10 +328,8 @@ static int set_up_stages(struct agent *agent)
 	pipeline.sink_ctx = agent;
 	pipeline.request_lookup = request_lookup;
 	pipeline.request_lookup_ctx = agent;
-	agent->replicas =
-		replica_table__new(&(struct replica_config){ .given = &agent->config->given });
 	agent->containers = container_table__new(&containers);
-	if (!agent->replicas || !agent->containers)
+	if (!agent->containers)
 		return -ENOMEM;
 	agent->pipeline = pipeline__new(&pipeline, agent->replicas);
 	return agent->pipeline ? 0 : -ENOMEM;
@@ -247,6 +367,8 @@ static int set_up(struct agent *agent)
 	if (!err)
 		err = set_up_runtimes(agent);
 	if (!err)
+		err = set_up_whose(agent);
+	if (!err)
 		err = set_up_stages(agent);
 	/* before the ring is read: what ran before the attach has made no event */
 	if (!err)
@@ -268,12 +390,15 @@ static int set_up(struct agent *agent)
 static void tear_down(struct agent *agent)
 {
 	drain__free(agent->drain);
+	metadata__free(agent->metadata);
 	connection__free(agent->connection);
 	shipper__free(agent->shipper);
 	pipeline__free(agent->pipeline);
 	container_table__free(agent->containers);
 	runtime_table__free(agent->runtimes);
 	loop_timer__free(agent->runtime_tick);
+	hold__free(agent->hold);
+	node__free(agent->node);
 	replica_table__free(agent->replicas);
 	probe__free(agent->probe);
 	cgroup_tree__close(&agent->tree);

@@ -7,6 +7,7 @@
 #define REQTAP_AGENT_H
 
 #include "agent/connection.h"
+#include "agent/metadata.h"
 #include "agent/pipeline.h"
 #include "agent/probe.h"
 #include "agent/record.h"
@@ -16,7 +17,10 @@ struct agent_config {
 	struct pipeline_config pipeline; /* its sink and look-up are the agent's own */
 	struct replica given;            /* members that hold for every container */
 	struct connection_config connection;
-	const char *const *globs; /* NULL-terminated: which cgroups are containers */
+	const char *const *globs;    /* NULL-terminated: which cgroups are containers */
+	const char *const *sidecars; /* NULL-terminated: names of containers that are left out */
+	struct metadata_config
+		metadata; /* node NULL: no Kubernetes; callbacks are the agent's own */
 };
 
 /* The exit status; prints what is wrong. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "agent/agent.h"
@@ -11,13 +12,15 @@
 #include "agent/secret.h"
 
 struct values {
-	struct option_list globs, headers;
+	struct option_list globs, headers, sidecars, identities;
+	const char *selector, *build_selector;
+	const char *node, *node_address, *kube_api, *kubelet, *kube_token_file, *kube_ca_file;
 	const char *state_dir, *secret_dir, *pin_dir;
 	const char *model_id, *model_version_id, *environment, *replica, *chainlet_id,
 		*training_job_id;
 	int plan, evidence;
 	uint64_t line_max, lineage_grace, ring_size, budget;
-	bool unpin, verbose;
+	bool kubelet_insecure, unpin, verbose;
 };
 
 static const char *const plans[] = { "auto", "syscall", "fentry", NULL };
@@ -27,6 +30,15 @@ static const char *const evidences[] = { "default", "line",    "unit", "thread",
 static const char *check_glob(const char *text)
 {
 	return text[0] == '/' ? NULL : "a path below the cgroup v2 root, such as /kubepods/*/*/*";
+}
+
+static const char *check_identity(const char *text)
+{
+	struct identity_map map = { 0 };
+
+	return identity_map__parse(&map, text)
+		       ? "such as model_id=label:example.com/model+env:MODEL_ID"
+		       : NULL;
 }
 
 #define TEXT(member, option, metavar, words)                                                       \
@@ -42,7 +54,35 @@ static const struct option_spec specs[] = {
 	  AT(globs),
 	  .argument = "GLOB",
 	  .check = check_glob,
-	  .help = "cgroups to capture, by their path below the v2 root; * stays within a level" },
+	  .help = "cgroups to capture, by their path below the v2 root, * within a level; all in "
+		  "them goes out (containers that say a model, by --selector and --identity)" },
+	TEXT(selector, "selector", "SELECTOR",
+	     "label selector of the pods to capture (those that say a model or training job)"),
+	{ .name = "sidecar",
+	  .type = OPTION_LIST,
+	  AT(sidecars),
+	  .argument = "NAME",
+	  .help = "container that is left out (queue-proxy, istio-proxy)" },
+	TEXT(build_selector, "build-selector", "SELECTOR",
+	     "label selector of pods that build images: scope reqtap.build (none)"),
+	{ .name = "identity",
+	  .type = OPTION_LIST,
+	  AT(identities),
+	  .argument = "RULE",
+	  .check = check_identity,
+	  .help = "where an attribute comes from, instead of Baseten's own labels: "
+		  "model_id=label:KEY+annotation:KEY+env:NAME, first hit wins" },
+	TEXT(node, "node", "NAME", "this node's name in its cluster (no Kubernetes)"),
+	TEXT(node_address, "node-address", "ADDRESS",
+	     "this node's address: its kubelet is asked when the API server does not answer"),
+	TEXT(kube_api, "kube-api", "URL", "API server (by KUBERNETES_SERVICE_HOST)"),
+	TEXT(kubelet, "kubelet", "URL", "kubelet (https://NODE-ADDRESS:10250)"),
+	TEXT(kube_token_file, "kube-token-file", "FILE", "bearer token (the service account's)"),
+	TEXT(kube_ca_file, "kube-ca-file", "FILE", "certificates (the service account's)"),
+	{ .name = "kubelet-insecure",
+	  .type = OPTION_FLAG,
+	  AT(kubelet_insecure),
+	  .help = "do not check the kubelet's certificate, which most sign themselves" },
 	TEXT(state_dir, "state-dir", "DIR", "what is not sent yet, and the connection (in memory)"),
 	TEXT(secret_dir, "secret-dir", "DIR", "mounted secret with the connection"),
 	TEXT(pin_dir, "pin-dir", "DIR",
@@ -147,6 +187,7 @@ static void fill(struct agent_config *config, const struct values *values)
 		.use_env = true,
 	};
 	config->globs = values->globs.items;
+	config->sidecars = values->sidecars.items;
 }
 
 /* 0, or the exit status. */
@@ -156,9 +197,9 @@ static int check(struct values *values)
 		log_error("--ring-size: not a power of two; 64M would be right");
 		return EXIT_USAGE;
 	}
-	if (!values->globs.count) {
-		log_error("--cgroup: which cgroups? /kubepods/*/*/* would be right");
-		return EXIT_USAGE;
+	if (!values->sidecars.count) {
+		values->sidecars.items[0] = "queue-proxy";
+		values->sidecars.items[1] = "istio-proxy";
 	}
 	if (!values->headers.count)
 		values->headers.items[0] = "x-baseten-request-id";
@@ -179,6 +220,43 @@ static int unpin(const char *dir)
 	return !dir ? EXIT_USAGE : err ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* 0, or the exit status. `ret_kubelet` takes the URL that an address makes. */
+static int fill_metadata(struct metadata_config *config, const struct values *values,
+			 struct identity_map *map, char *ret_kubelet, size_t size)
+{
+	const char *address = values->node_address;
+	bool v6 = address && strchr(address, ':');
+	struct selector *selected = NULL, *build = NULL;
+
+	identity_map__init(map);
+	for (unsigned i = 0; i < values->identities.count; i++)
+		identity_map__parse(map, values->identities.items[i]);
+	if (values->selector && *values->selector)
+		selected = selector__parse(values->selector);
+	if (values->build_selector && *values->build_selector)
+		build = selector__parse(values->build_selector);
+	if (address)
+		snprintf(ret_kubelet, size, "https://%s%s%s:10250", v6 ? "[" : "", address,
+			 v6 ? "]" : "");
+	*config = (struct metadata_config){
+		.node = values->node,
+		.api = values->kube_api,
+		.kubelet = values->kubelet ? values->kubelet
+			   : address       ? ret_kubelet
+					   : NULL,
+		.token_file = values->kube_token_file,
+		.ca_file = values->kube_ca_file,
+		.kubelet_insecure = values->kubelet_insecure,
+		.rules = { .map = map, .selected = selected, .build = build },
+	};
+	if ((!values->selector || !*values->selector || selected) &&
+	    (!values->build_selector || !*values->build_selector || build))
+		return 0;
+	log_error("--%sselector: not a label selector; app=model,tier in (gpu,cpu) would be right",
+		  selected || !values->selector ? "build-" : "");
+	return EXIT_USAGE;
+}
+
 static int obstacle(void)
 {
 	struct doctor_report report;
@@ -196,6 +274,8 @@ int cmd_agent(int argc, char **argv)
 {
 	struct values values = { .lineage_grace = 1000000000, .ring_size = 64 << 20 };
 	struct agent_config config = { 0 };
+	struct identity_map map = { 0 };
+	char kubelet[128] = "";
 	int first = options__parse(&command, argc, argv, &values), status;
 
 	if (first < 0)
@@ -206,6 +286,8 @@ int cmd_agent(int argc, char **argv)
 	if (values.unpin)
 		goto end;
 	if (!status)
+		status = fill_metadata(&config.metadata, &values, &map, kubelet, sizeof(kubelet));
+	if (!status)
 		status = obstacle();
 	if (!status) {
 		secret__guard_process();
@@ -213,6 +295,10 @@ int cmd_agent(int argc, char **argv)
 		status = agent__run(&config);
 	}
 end:
+	selector__free((struct selector *)config.metadata.rules.selected);
+	selector__free((struct selector *)config.metadata.rules.build);
+	option_list__clear(&values.sidecars);
+	option_list__clear(&values.identities);
 	option_list__clear(&values.headers);
 	option_list__clear(&values.globs);
 	return status;

@@ -64,10 +64,20 @@ static enum container_place place_by_glob(const char *glob, const char *path)
 				  : CONTAINER_INSIDE;
 }
 
+static enum container_place place_by_name(const char *path)
+{
+	struct cgroup_name name;
+
+	cgroup_name__parse(path, &name);
+	return !name.id[0] ? CONTAINER_ABOVE : name.inside ? CONTAINER_INSIDE : CONTAINER_SELF;
+}
+
 enum container_place container__place(const char *const *globs, const char *path)
 {
 	enum container_place best = CONTAINER_NOWHERE;
 
+	if (!*globs)
+		return place_by_name(path);
 	for (; *globs; globs++) {
 		enum container_place place = place_by_glob(*globs, path);
 
@@ -162,6 +172,7 @@ static void place(struct container_table *table, uint64_t cgroup, const char *pa
 			return;
 		entry->container = cgroup;
 		info.path = entry->path;
+		cgroup_name__parse(path, &info.name);
 		table->stats.found++;
 		table->stats.count++;
 		table->config.found(table->config.ctx, &info);

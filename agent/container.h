@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "agent/cgroup.h"
+#include "agent/cgroup_name.h"
 #include "agent/probe.h"
 
 #define CONTAINERS_MAX 4096
@@ -23,14 +24,16 @@
 struct container_info {
 	uint64_t id;      /* its cgroup's */
 	const char *path; /* below the v2 root */
-	pid_t tgid;       /* its first process; 0: not known yet */
+	struct cgroup_name name;
 };
 
 struct container_config {
 	struct probe *probe;
 	const struct cgroup_tree *tree;
-	const char *const *globs; /* NULL-terminated; a container's whole path matches one */
-	/* A container appeared. 0: it is captured; else it is not. */
+	/* NULL-terminated; a container's whole path matches one. None: cgroups that a runtime
+	 * named. */
+	const char *const *globs;
+	/* A container appeared, and is captured. */
 	void (*found)(void *ctx, const struct container_info *info);
 	/* It is gone and lingered; forget it. */
 	void (*gone)(void *ctx, uint64_t id);
@@ -64,7 +67,7 @@ uint64_t container_table__tick(struct container_table *table, uint64_t now_ns);
 
 const struct container_stats *container_table__stats(const struct container_table *table);
 
-/* What a path is by the globs: pure, for tests. */
+/* What a path is by the globs, or by its name where there are none: pure, for tests. */
 enum container_place {
 	CONTAINER_NOWHERE, /* no container, and none below */
 	CONTAINER_ABOVE,   /* containers may be made below */

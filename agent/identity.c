@@ -19,14 +19,14 @@ static const char *const source_names[] = {
 
 /* A Knative revision and a KServe service are what a deployment and a model are there. */
 static const char *const defaults[] = {
-	"replica=annotation:baseten.co/replica,label:baseten.co/replica",
-	"model_id=annotation:baseten.co/model-id,label:baseten.co/model-id,env:BT_MODEL_ID,"
-	"label:serving.kserve.io/inferenceservice,label:serving.knative.dev/service",
-	"model_version_id=annotation:baseten.co/model-version-id,label:baseten.co/model-version-id,"
-	"env:BT_MODEL_DEPLOYMENT_ID,label:serving.knative.dev/revision",
-	"environment=annotation:baseten.co/environment,label:baseten.co/environment",
-	"chainlet_id=annotation:baseten.co/chainlet-id,label:baseten.co/chainlet-id",
-	"training_job_id=annotation:baseten.co/training-job-id,label:baseten.co/training-job-id,"
+	"replica=annotation:baseten.co/replica+label:baseten.co/replica",
+	"model_id=annotation:baseten.co/model-id+label:baseten.co/model-id+env:BT_MODEL_ID+"
+	"label:serving.kserve.io/inferenceservice+label:serving.knative.dev/service",
+	"model_version_id=annotation:baseten.co/model-version-id+label:baseten.co/model-version-id+"
+	"env:BT_MODEL_DEPLOYMENT_ID+label:serving.knative.dev/revision",
+	"environment=annotation:baseten.co/environment+label:baseten.co/environment",
+	"chainlet_id=annotation:baseten.co/chainlet-id+label:baseten.co/chainlet-id",
+	"training_job_id=annotation:baseten.co/training-job-id+label:baseten.co/training-job-id+"
 	"env:BT_TRAINING_JOB_ID",
 };
 
@@ -129,7 +129,7 @@ int identity_map__parse(struct identity_map *map, const char *text)
 	if (member == IDENTITY_MEMBERS || text[name_len] != '=')
 		return -EINVAL;
 	for (text += name_len; *text; count++) {
-		size_t len = strcspn(text + 1, ",");
+		size_t len = strcspn(text + 1, "+");
 
 		if (count == IDENTITY_RULES_MAX || parse_rule(text + 1, len, &rules[count]))
 			return -EINVAL;

@@ -65,7 +65,7 @@ struct identity_map {
 
 void identity_map__init(struct identity_map *map);
 
-/* "model_id=label:example.com/model,env:MODEL" replaces the rules of that member. 0 or -EINVAL. */
+/* "model_id=label:example.com/model+env:MODEL" replaces the rules of that member. 0 or -EINVAL. */
 int identity_map__parse(struct identity_map *map, const char *text);
 
 /* What a pod says, by `find` (NULL: it does not have it): before and after the process. */

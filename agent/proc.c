@@ -97,3 +97,38 @@ int proc__listening(pid_t tgid, void (*fn)(void *ctx, uint32_t netns, uint16_t p
 	}
 	return 0;
 }
+
+int proc__pod_container_of(const char *line, char *ret, size_t size)
+{
+	static const char mount[] = " /dev/termination-log ", folder[] = "/containers/";
+	const char *at = strstr(line, mount), *root = at, *name = NULL;
+	size_t len;
+
+	if (!at)
+		return -ENOENT;
+	while (root > line && root[-1] != ' ')
+		root--;
+	for (const char *found = root; (found = strstr(found, folder)) && found < at;)
+		name = found += sizeof(folder) - 1;
+	len = name ? strcspn(name, "/ ") : 0;
+	if (!len || name[len] != '/' || len >= size)
+		return -ENOENT;
+	memcpy(ret, name, len);
+	ret[len] = 0;
+	return 0;
+}
+
+int proc__pod_container(pid_t tgid, char *ret, size_t size)
+{
+	char path[64], line[4096];
+	int err = -ENOENT;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", tgid);
+	in = fopen(path, "re");
+	while (in && err && fgets(line, sizeof(line), in))
+		err = proc__pod_container_of(line, ret, size);
+	if (in)
+		fclose(in);
+	return err;
+}

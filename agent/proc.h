@@ -34,4 +34,12 @@ int proc__listening(pid_t tgid, void (*fn)(void *ctx, uint32_t netns, uint16_t p
 /* The ports of a /proc/net/tcp line that is a listener's; 0: it is not. */
 uint16_t proc__listening_port(const char *line);
 
+/*
+ * The name that the kubelet gave a process's container, by where its termination message is mounted
+ * from: …/pods/<UID>/containers/<NAME>/<ID>. 0; -ENOENT: nothing of the kind is mounted.
+ */
+int proc__pod_container(pid_t tgid, char *ret, size_t size);
+/* The same of one line of mountinfo. */
+int proc__pod_container_of(const char *line, char *ret, size_t size);
+
 #endif

@@ -94,7 +94,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
             return
         self.stream_begin()
+        opened = api.forgotten
         while time.monotonic() < end and not api.closing:
+            if api.forgotten != opened:
+                self.close_connection = True
+                return
             for version, line in api.since(kind, sent, min(0.2, end - time.monotonic())):
                 half = len(line) // 2 if api.slow else len(line)
                 self.chunk(line[:half])
@@ -206,18 +210,20 @@ class ApiServer:
             self.change(kind, uid, copy.deepcopy(item), "DELETED")
 
     def forget(self):
-        """As after a compaction: no watch goes on from what was."""
+        """As after a compaction and a restart: no watch goes on from what was."""
         with self.lock:
             self.version += 10
             self.forgotten = self.version
             self.log.clear()
+            self.lock.notify_all()
 
     def since(self, kind, version, seconds):
         with self.lock:
             def new():
                 return [(v, line) for v, k, line in self.log if k == kind and v > version]
-            self.lock.wait_for(new, max(seconds, 0))
-            return new()
+            before = self.forgotten
+            self.lock.wait_for(lambda: new() or self.forgotten != before, max(seconds, 0))
+            return [] if self.forgotten != before else new()
 
     def bookmark(self, kind):
         item = {"kind": "Pod" if kind == "pods" else "Event", "apiVersion": "v1", "spec": {"containers": None},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/unit.h"
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 #include "agent/container.h"
 #include "agent/proc.h"
@@ -47,6 +48,43 @@ static void test_place(void **state)
 	assert_int_equal(container__place(globs, "/system.slice"), CONTAINER_NOWHERE);
 }
 
+static void test_place_by_name(void **state)
+{
+	static const char id[] = "dacd1b3fdbf14aed36b7138d8edb262f3d69fe3b2d303938800b6fccbfb4fddf";
+	const char *const globs[] = { NULL };
+	char path[256];
+
+	assert_int_equal(container__place(globs, "/kubepods/burstable"), CONTAINER_ABOVE);
+	snprintf(path, sizeof(path), "/docker/%s", id);
+	assert_int_equal(container__place(globs, path), CONTAINER_SELF);
+	snprintf(path, sizeof(path), "/docker/%s/init", id);
+	assert_int_equal(container__place(globs, path), CONTAINER_INSIDE);
+}
+
+static void test_pod_container(void **state)
+{
+	char name[16];
+
+	assert_int_equal(
+		proc__pod_container_of("1 2 8:1 /var/lib/kubelet/pods/u/containers/model/0a1b "
+				       "/dev/termination-log rw - ext4 /dev/sda1 rw",
+				       name, sizeof(name)),
+		0);
+	assert_string_equal(name, "model");
+	assert_int_equal(
+		proc__pod_container_of("1 2 8:1 /pods/u/etc-hosts /etc/hosts rw - ext4 x rw", name,
+				       sizeof(name)),
+		-ENOENT);
+	assert_int_equal(proc__pod_container_of("1 2 8:1 /containers/ /dev/termination-log rw",
+						name, sizeof(name)),
+			 -ENOENT);
+	assert_int_equal(proc__pod_container_of("1 2 8:1 /containers/a-name-that-is-too-long/x "
+						"/dev/termination-log rw",
+						name, sizeof(name)),
+			 -ENOENT);
+	assert_int_equal(proc__pod_container(getpid(), name, sizeof(name)), -ENOENT);
+}
+
 static void test_listening(void **state)
 {
 	const char *head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n";
@@ -75,9 +113,10 @@ static void test_stat(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout), cmocka_unit_test(test_mount_point),
-		cmocka_unit_test(test_place),  cmocka_unit_test(test_listening),
-		cmocka_unit_test(test_stat),
+		cmocka_unit_test(test_layout),        cmocka_unit_test(test_mount_point),
+		cmocka_unit_test(test_place),         cmocka_unit_test(test_listening),
+		cmocka_unit_test(test_stat),          cmocka_unit_test(test_place_by_name),
+		cmocka_unit_test(test_pod_container),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

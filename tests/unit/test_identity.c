@@ -68,7 +68,7 @@ static void test_map(void **state)
 	struct identity_map map = { 0 };
 
 	identity_map__init(&map);
-	assert_int_equal(identity_map__parse(&map, "model_id=annotation:q,label:x/y,env:M"), 0);
+	assert_int_equal(identity_map__parse(&map, "model_id=annotation:q+label:x/y+env:M"), 0);
 	assert_int_equal(map.counts[IDENTITY_MODEL], 3);
 	assert_string_equal(map.rules[IDENTITY_MODEL][2].key, "M");
 	assert_int_equal(identity_map__of_pod(&map, find, pod, &early, &late), 0);
@@ -79,7 +79,7 @@ static void test_map(void **state)
 	assert_int_equal(identity_map__parse(&map, "model_id=text:a"), -EINVAL);
 	assert_int_equal(identity_map__parse(&map, "model=label:a"), -EINVAL);
 	assert_int_equal(identity_map__parse(&map, "model_id"), -EINVAL);
-	assert_int_equal(identity_map__parse(&map, "model_id=label:a,,"), -EINVAL);
+	assert_int_equal(identity_map__parse(&map, "model_id=label:a++"), -EINVAL);
 }
 
 static void test_replica(void **state)
