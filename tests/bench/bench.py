@@ -12,10 +12,14 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from receiver import Receiver  # noqa: E402
 
 
 class Sink(http.server.BaseHTTPRequestHandler):
@@ -130,6 +134,18 @@ class Bench:
         return {"what": "lines a second for 3 s, and what was lost of them", "rows": rows}
 
 
+    def latency(self):
+        """A line each 100 ms, from its write to its arrival."""
+        with Receiver() as receiver:
+            env = dict(os.environ, OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=receiver.url)
+            subprocess.run([self.reqtap, "run", "--output", "none", "--", "/usr/bin/python3", "-u", "-c",
+                            "import time\nfor i in range(300):\n    print('line', i); time.sleep(0.1)"],
+                           env=env, check=True, timeout=120)
+            late = sorted((r["arrival_ns"] - r["time_unix_nano"]) / 1e6 for r in receiver.records())
+        return {"what": "ms from write to arrival, a line each 100 ms (budget p99 100)", "lines": len(late),
+                "p50": late[len(late) // 2], "p99": late[len(late) * 99 // 100], "max": late[-1]}
+
+
 def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
 
@@ -166,7 +182,7 @@ def main():
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     bench, results = Bench(args.output.resolve(), args.pairs), {}
-    for name in ("write_cost", "call_cost", "line_cost", "rate"):
+    for name in ("write_cost", "call_cost", "line_cost", "rate", "latency"):
         if args.only in name:
             print(f"{name} …", flush=True)
             results[name] = getattr(bench, name)()

@@ -2,7 +2,22 @@
 #include "tests/unit/unit.h"
 #include <errno.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 #include "agent/pipeline.h"
+
+/* The real time clock, as far as this process sees it, may be set. */
+static int64_t clock_step_s;
+
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int err = (int)syscall(SYS_clock_gettime, clock, ret);
+
+	if (clock == CLOCK_REALTIME)
+		ret->tv_sec += clock_step_s;
+	return err;
+}
 
 struct seen {
 	struct {
@@ -65,6 +80,7 @@ static void close_down(struct fixture *f)
 
 struct write {
 	const char *text;
+	uint64_t time_ns;
 	uint64_t request, inode;
 	uint32_t tgid, lost_writes;
 	uint8_t flags;
@@ -76,8 +92,9 @@ static void put(struct fixture *f, struct write w)
 	struct event_fragment *fragment = calloc(1, size);
 
 	assert_non_null(fragment);
-	fragment->head =
-		(struct event){ .kind = RT_EVENT_FRAGMENT, .container = 5, .time_ns = 1000 };
+	fragment->head = (struct event){ .kind = RT_EVENT_FRAGMENT,
+					 .container = 5,
+					 .time_ns = w.time_ns ? w.time_ns : 1000 };
 	fragment->inode = w.inode ? w.inode : 7;
 	fragment->tgid = fragment->tid = w.tgid ? w.tgid : 10;
 	fragment->request = w.request;
@@ -224,6 +241,65 @@ static void test_bad_events(void **state)
 	close_down(&f);
 }
 
+#define SECOND 1000000000ULL
+
+/* Of one stream: distinct and increasing, whoever sets the clock; near the clock when it is right.
+ */
+static void test_clock_steps(void **state)
+{
+	static const int64_t steps_s[] = { 0, 0, -3600, -3600, 7200, 7200 };
+	struct fixture f;
+
+	open_up(&f);
+	for (unsigned i = 0; i < 6; i++) {
+		clock_step_s = steps_s[i];
+		pipeline__tick(f.pipeline, 0); /* reads the clocks */
+		put(&f, (struct write){ "a\n", .time_ns = (i + 1) * SECOND });
+	}
+	clock_step_s = 0;
+	assert_int_equal(f.seen.count, 6);
+	for (unsigned i = 1; i < 6; i++)
+		assert_true(f.seen.got[i].time_ns > f.seen.got[i - 1].time_ns);
+	assert_in_range(f.seen.got[1].time_ns - f.seen.got[0].time_ns, SECOND / 2, SECOND * 2);
+	assert_in_range(f.seen.got[4].time_ns - f.seen.got[0].time_ns, 7000 * SECOND,
+			7400 * SECOND);
+	close_down(&f);
+}
+
+/* What the next agent needs, were this one to die, and what it does not send again. */
+static void test_held(void **state)
+{
+	struct fixture f;
+	uint64_t unsent;
+
+	open_up(&f);
+	pipeline__at(f.pipeline, 64, true);
+	put(&f, (struct write){ .text = "sent before\nbegun" });
+	assert_int_equal(f.seen.count, 0);
+	assert_int_equal(pipeline__held(f.pipeline, &unsent), 64);
+	assert_true(unsent == UINT64_MAX);
+	pipeline__at(f.pipeline, 128, false);
+	put(&f, (struct write){ .text = " and ended\n" });
+	assert_string_equal(f.seen.got[0].body, "begun and ended");
+	assert_true(pipeline__held(f.pipeline, &unsent) == UINT64_MAX);
+	pipeline__at(f.pipeline, 192, false);
+	put(&f, (struct write){ "Traceback (most recent call last):\n", .tgid = 11 });
+	assert_int_equal(pipeline__held(f.pipeline, &unsent), 192);
+	assert_int_equal(unsent, 192);
+	pipeline__at(f.pipeline, 256, false);
+	put(&f, (struct write){ "origin\n", .inode = 9, .flags = RT_FRAGMENT_ORIGIN });
+	pipeline__flush(f.pipeline);
+	assert_true(pipeline__held(f.pipeline, &unsent) == UINT64_MAX);
+	assert_int_equal(f.seen.count, 2);
+	put(&f, (struct write){ "origin\n", .inode = 9, .flags = RT_FRAGMENT_ORIGIN });
+	assert_int_equal(pipeline__held(f.pipeline, &unsent), 256);
+	pipeline__tick(f.pipeline, SECOND);
+	assert_int_equal(pipeline__held(f.pipeline, &unsent), 256);
+	pipeline__tick(f.pipeline, 2 * SECOND);
+	assert_true(pipeline__held(f.pipeline, &unsent) == UINT64_MAX);
+	close_down(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +309,8 @@ int main(void)
 		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_bad_events),
+		cmocka_unit_test(test_clock_steps),
+		cmocka_unit_test(test_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
