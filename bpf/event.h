@@ -195,8 +195,8 @@ struct container {
 	__u32 flags;
 	__u32 reserved;
 	__u64 id;        /* the container that it belongs to: a cgroup below one is no container */
-	__u64 budget_ns; /* token bucket of the fairness budget: when it was last filled */
-	__u64 budget_bytes;
+	__u64 budget_ns; /* of the fairness budget: when its second began */
+	__u64 budget_bytes; /* and what was logged in it */
 };
 
 struct stream_key {

@@ -142,24 +142,40 @@ __weak int fragment_emit(u64 address, u32 len, u32 flags)
 	return fragment_class(RT_CLASS_3, call, id, address, len, flags);
 }
 
-/* The budget of a container: a bucket of one second. True when `bytes` fit. */
+/*
+ * What a container may log in this second, 0: all. The last quarter of the ring is shared out among
+ * the containers that still log, so that one that floods cannot starve the others.
+ */
+static __always_inline u64 budget_limit(void)
+{
+	u64 size, share;
+
+	if (!rt_by_cgroup)
+		return rt_budget;
+	size = bpf_ringbuf_query(&rt_ring, BPF_RB_RING_SIZE);
+	if (bpf_ringbuf_query(&rt_ring, BPF_RB_AVAIL_DATA) <= size - size / 4)
+		return rt_budget;
+	share = size / 16;
+	return rt_budget && rt_budget < share ? rt_budget : share;
+}
+
+/* The budget of a container, by seconds. True when `bytes` fit. */
 static __always_inline bool budget_take(u64 id, u64 now, u32 bytes)
 {
+	u64 limit = budget_limit();
 	struct container *container;
-	u64 filled;
 
-	if (!rt_budget)
+	if (!limit)
 		return true;
 	container = bpf_map_lookup_elem(&rt_container, &id);
 	if (!container)
 		return true;
-	filled = now - container->budget_ns;
-	if (filled >= 1000000000) {
+	if (now - container->budget_ns >= 1000000000) {
 		container->budget_ns = now;
 		container->budget_bytes = 0;
 	}
 	__sync_fetch_and_add(&container->budget_bytes, bytes);
-	return container->budget_bytes <= rt_budget;
+	return container->budget_bytes <= limit;
 }
 
 /*
