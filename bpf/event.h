@@ -261,6 +261,7 @@ struct owner {
 enum rt_runtime_kind {
 	RT_RUNTIME_PYTHON,
 	RT_RUNTIME_GO,
+	RT_RUNTIME_OPENSSL, /* no unit: it shows the requests inside TLS; no offsets */
 	RT_RUNTIME_KINDS,
 };
 

@@ -4,7 +4,7 @@
 `unit` is the evidence that its runtime should give; a case with `recall` 0 has no unit that is known
 exactly, and is reported as it is. Precision must be 1 in every case.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 PYTHON = "/usr/bin/python3"
 
@@ -86,6 +86,26 @@ RELAYED = [
          env={"HERE": "{here}", "ONE_PIPE": "1"}),
 ]
 
+CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+               "-keyout {build}/key.pem -out {build}/cert.pem 2>/dev/null && "
+               "cat {build}/key.pem {build}/cert.pem > {build}/both.pem")
+
+
+def tls(case):
+    """The same server behind OpenSSL."""
+    return replace(case, name=case.name + "-tls", packages=[*case.packages, "openssl"],
+                   sources=[*case.sources, CERTIFICATE], env={**case.env, "CERT": "{build}/both.pem"},
+                   options={**case.options, "tls": True})
+
+
+TLS = [
+    tls(THREADS[0]),
+    tls(gunicorn("gunicorn-gthread", "--worker-class", "gthread", "--threads", "16",
+                 "--certfile", "{build}/both.pem")),
+    tls(uvicorn("uvicorn-asyncio-plain", "asyncio", "plain")),
+    tls(uvicorn("uvicorn-uvloop-plain", "uvloop", "plain")),
+]
+
 # No unit of these is known exactly, or a part of their lines has none: right or none, never wrong.
 REPORTED = [
     uvicorn("uvicorn-executor", "asyncio", "executor", recall=0),
@@ -101,4 +121,4 @@ REPORTED = [
 
 POOLS = [Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"])]
 
-CASES = THREADS + ASYNCIO + GO + RELAYED + POOLS + REPORTED
+CASES = THREADS + TLS + ASYNCIO + GO + RELAYED + POOLS + REPORTED

@@ -57,4 +57,4 @@ async def executor(kind: str, token: str, request: Request):
 
 
 app.api_route("/{kind}/{token}", methods=["GET", "POST"])(globals()[os.environ["ROUTE"]])
-uvicorn.run(app, host="127.0.0.1", port=truth.PORT, loop=os.environ["LOOP"])
+uvicorn.run(app, host="127.0.0.1", port=truth.PORT, loop=os.environ["LOOP"], ssl_certfile=os.environ.get("CERT"))

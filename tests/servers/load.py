@@ -6,6 +6,7 @@ not carry the id. Bodies and responses of the stub upstream carry ids that belon
 """
 import asyncio
 import random
+import ssl
 
 FOREIGN = "f0" * 16
 NAMES = ("x-baseten-request-id", "X-Baseten-Request-Id", "X-BASETEN-REQUEST-ID", "x-Baseten-request-ID")
@@ -65,13 +66,21 @@ async def send(writer, request):
     await writer.drain()
 
 
-async def connection(port, requests, errors, delay_s):
+def insecure():
+    """The case made its certificate itself."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def connection(port, requests, errors, delay_s, tls):
     await asyncio.sleep(delay_s)  # a server's backlog may be 5
     reader = writer = None
     for request in requests:
         try:
             if writer is None:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
             await asyncio.wait_for(send(writer, request), TIMEOUT_S)
             status, close = await asyncio.wait_for(read_response(reader), TIMEOUT_S)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
@@ -105,9 +114,10 @@ async def start_upstream():
 async def run(port, connections, each, options, seed=1):
     """Returns ({token: Request}, errors)."""
     sent, errors, jobs = {}, [], []
+    tls = insecure() if options.get("tls") else None
     for c in range(connections):
         requests = [Request(seed, f"c{connections}n{c}r{r}", r + c, options) for r in range(each)]
         sent.update((request.token, request) for request in requests)
-        jobs.append(connection(port, requests, errors, c * 0.003))
+        jobs.append(connection(port, requests, errors, c * 0.003, tls))
     await asyncio.gather(*jobs)
     return sent, errors

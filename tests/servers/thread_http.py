@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The standard library's server: a thread for each connection."""
+import os
+import ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import truth
@@ -28,7 +30,13 @@ def serve(work):
         do_POST = do_GET
 
     truth.heartbeats()
-    Server(("127.0.0.1", truth.PORT), Handler).serve_forever()
+    server = Server(("127.0.0.1", truth.PORT), Handler)
+    if "CERT" in os.environ:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.environ["CERT"])
+        # the handshake belongs to the connection's thread, not to the one that accepts
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
