@@ -61,21 +61,28 @@ static void check_capabilities(struct doctor_report *report)
 		unsigned capability;
 		const char *name;
 		const char *what;
+		enum doctor_state without;
+		bool admin_does; /* CAP_SYS_ADMIN holds it too */
 	} needed[] = {
-		{ CAP_BPF, "CAP_BPF", "load programs" },
-		{ CAP_PERFMON, "CAP_PERFMON", "attach them" },
-		{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "read other processes' environment" },
+		{ CAP_BPF, "CAP_BPF", "load programs", DOCTOR_CANNOT, true },
+		{ CAP_PERFMON, "CAP_PERFMON", "attach them", DOCTOR_CANNOT, true },
+		{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
+		  "read the environment and root of other users' processes", DOCTOR_LESS, false },
+		{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
+		  "name new containers by their cgroup's id, and read their files", DOCTOR_LESS,
+		  false },
+		{ CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE",
+		  "open the runtimes that processes map, for ids across await and goroutines",
+		  DOCTOR_LESS, true },
 	};
 
 	capng_get_caps_process();
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		bool has = capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability) ||
-			   (i < 2 && capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN));
-		bool must = i < 2;
-		struct doctor_check *check = add(report, needed[i].name,
-						 has    ? DOCTOR_OK
-						 : must ? DOCTOR_CANNOT
-							: DOCTOR_LESS);
+			   (needed[i].admin_does &&
+			    capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN));
+		struct doctor_check *check =
+			add(report, needed[i].name, has ? DOCTOR_OK : needed[i].without);
 
 		say(check->found, has ? "there, to %s" : "missing, to %s", needed[i].what);
 		if (!has)

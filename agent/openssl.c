@@ -25,9 +25,9 @@ static const struct {
 
 static void add(struct runtime_match *match, const char *program, uint64_t vaddr, bool at_return)
 {
-	match->probes[match->probe_count++] = (struct runtime_probe){
-		.program = program, .vaddr = vaddr, .at_return = at_return
-	};
+	match->probes[match->probe_count++] = (struct runtime_probe){ .program = program,
+								      .vaddr = vaddr,
+								      .at_return = at_return };
 }
 
 static int recognise(struct elf *elf, struct runtime_match *ret)

@@ -25,8 +25,8 @@
 #define TICK_NS 60000000000ULL
 #define UNUSED_TICKS 2 /* a process may be between its fork and its exec */
 
-static const struct runtime_kind *const all_kinds[] = { &python_runtime, &golang_runtime, &openssl_runtime,
-							NULL };
+static const struct runtime_kind *const all_kinds[] = { &python_runtime, &golang_runtime,
+							&openssl_runtime, NULL };
 
 struct file_key {
 	uint64_t device;

@@ -66,10 +66,10 @@ localhostProfile: {{ default "reqtap.json" .Values.seccompProfile.localhostProfi
 - BPF # load programs, make maps
 - PERFMON # attach them to tracepoints and user functions
 - SYS_PTRACE # /proc/PID/environ, root and fd of processes of other users
-- DAC_READ_SEARCH # files of other users below /proc/PID/root
-- CHECKPOINT_RESTORE # /proc/PID/map_files: a library that was deleted while in use
-- SYS_RESOURCE # kernels before 5.11 count maps as locked memory
+- DAC_READ_SEARCH # a cgroup's path by its id, files of other users below /proc/PID/root
+- CHECKPOINT_RESTORE # /proc/PID/map_files: the runtimes, deleted ones too
 {{- if .Values.oldKernel }}
-- SYS_ADMIN # kernels before 5.8 have neither BPF nor PERFMON
+- SYS_RESOURCE # before 5.11 maps count as locked memory
+- SYS_ADMIN # before 5.9 there is no CHECKPOINT_RESTORE, before 5.8 neither BPF nor PERFMON
 {{- end }}
 {{- end }}
