@@ -23,40 +23,51 @@ struct attachment {
 	bool optional; /* not on every kernel or architecture */
 };
 
+const uint32_t plan_numbers[RT_SHAPES] = {
+	[RT_SHAPE_WRITEV] = SYS_writev,     [RT_SHAPE_PWRITEV2] = SYS_pwritev2,
+	[RT_SHAPE_SENDMSG] = SYS_sendmsg,   [RT_SHAPE_SPLICE] = SYS_splice,
+	[RT_SHAPE_TEE] = SYS_tee,           [RT_SHAPE_READV] = SYS_readv,
+	[RT_SHAPE_RECVFROM] = SYS_recvfrom, [RT_SHAPE_RECVMSG] = SYS_recvmsg,
+	[RT_SHAPE_RECVMMSG] = SYS_recvmmsg,
+};
+
 static const struct attachment syscall_plan[] = {
-	{ "rt_enter_write", "sys_enter_write", SYS_write, false },
-	{ "rt_enter_write", "sys_enter_sendto", SYS_sendto, false },
-	{ "rt_enter_writev", "sys_enter_writev", SYS_writev, false },
-	{ "rt_enter_writev", "sys_enter_pwritev2", SYS_pwritev2, true },
-	{ "rt_enter_sendmsg", "sys_enter_sendmsg", SYS_sendmsg, false },
-	{ "rt_enter_sendfile", "sys_enter_sendfile64", SYS_sendfile, true },
-	{ "rt_enter_splice", "sys_enter_splice", SYS_splice, true },
-	{ "rt_enter_tee", "sys_enter_tee", SYS_tee, true },
-	{ "rt_enter_sendfile", "sys_enter_vmsplice", SYS_vmsplice, true },
-	{ "rt_enter_read", "sys_enter_read", SYS_read, false },
-	{ "rt_enter_readv", "sys_enter_readv", SYS_readv, false },
-	{ "rt_enter_recvfr", "sys_enter_recvfrom", SYS_recvfrom, false },
-	{ "rt_enter_recvmsg", "sys_enter_recvmsg", SYS_recvmsg, false },
-	{ "rt_enter_recvmm", "sys_enter_recvmmsg", SYS_recvmmsg, true },
-	{ "rt_enter_accept", "sys_enter_accept", SYS_accept, true },
-	{ "rt_enter_accept", "sys_enter_accept4", SYS_accept4, false },
-	{ "rt_enter_connec", "sys_enter_connect", SYS_connect, false },
-	{ "rt_exit", "sys_exit_write", SYS_write, false },
-	{ "rt_exit", "sys_exit_sendto", SYS_sendto, false },
-	{ "rt_exit", "sys_exit_writev", SYS_writev, false },
-	{ "rt_exit", "sys_exit_pwritev2", SYS_pwritev2, true },
-	{ "rt_exit", "sys_exit_sendmsg", SYS_sendmsg, false },
-	{ "rt_exit", "sys_exit_sendfile64", SYS_sendfile, true },
-	{ "rt_exit", "sys_exit_splice", SYS_splice, true },
-	{ "rt_exit", "sys_exit_tee", SYS_tee, true },
-	{ "rt_exit", "sys_exit_vmsplice", SYS_vmsplice, true },
-	{ "rt_exit", "sys_exit_read", SYS_read, false },
-	{ "rt_exit", "sys_exit_readv", SYS_readv, false },
-	{ "rt_exit", "sys_exit_recvfrom", SYS_recvfrom, false },
-	{ "rt_exit", "sys_exit_recvmsg", SYS_recvmsg, false },
-	{ "rt_exit_mmsg", "sys_exit_recvmmsg", SYS_recvmmsg, true },
-	{ "rt_exit", "sys_exit_accept", SYS_accept, true },
-	{ "rt_exit", "sys_exit_accept4", SYS_accept4, false },
+	{ "rt_exit_sent", "sys_exit_write", SYS_write, false },
+	{ "rt_exit_sent", "sys_exit_sendto", SYS_sendto, false },
+	{ "rt_exit_sent", "sys_exit_writev", SYS_writev, false },
+	{ "rt_exit_sent", "sys_exit_pwritev2", SYS_pwritev2, true },
+	{ "rt_exit_sent", "sys_exit_sendmsg", SYS_sendmsg, false },
+	{ "rt_exit_file", "sys_exit_sendfile64", SYS_sendfile, true },
+	{ "rt_exit_file", "sys_exit_vmsplice", SYS_vmsplice, true },
+	{ "rt_exit_file", "sys_exit_splice", SYS_splice, true },
+	{ "rt_exit_file", "sys_exit_tee", SYS_tee, true },
+	{ "rt_exit_receive", "sys_exit_read", SYS_read, false },
+	{ "rt_exit_receive", "sys_exit_readv", SYS_readv, false },
+	{ "rt_exit_receive", "sys_exit_recvfrom", SYS_recvfrom, false },
+	{ "rt_exit_receive", "sys_exit_recvmsg", SYS_recvmsg, false },
+	{ "rt_exit_receive", "sys_exit_recvmmsg", SYS_recvmmsg, true },
+	{ "rt_exit_accept", "sys_exit_accept", SYS_accept, true },
+	{ "rt_exit_accept", "sys_exit_accept4", SYS_accept4, false },
+	{ "rt_exit_connect", "sys_exit_connect", SYS_connect, false },
+};
+
+/* Where the programs above cannot read the call's registers. */
+static const struct attachment keep_args[] = {
+	{ "rt_enter_three", "sys_enter_write", 0, false },
+	{ "rt_enter_four", "sys_enter_sendto", 0, false },
+	{ "rt_enter_three", "sys_enter_writev", 0, false },
+	{ "rt_enter_four", "sys_enter_pwritev2", 0, true },
+	{ "rt_enter_three", "sys_enter_sendmsg", 0, false },
+	{ "rt_enter_four", "sys_enter_sendfile64", 0, true },
+	{ "rt_enter_four", "sys_enter_vmsplice", 0, true },
+	{ "rt_enter_four", "sys_enter_splice", 0, true },
+	{ "rt_enter_four", "sys_enter_tee", 0, true },
+	{ "rt_enter_three", "sys_enter_read", 0, false },
+	{ "rt_enter_three", "sys_enter_readv", 0, false },
+	{ "rt_enter_four", "sys_enter_recvfrom", 0, false },
+	{ "rt_enter_three", "sys_enter_recvmsg", 0, false },
+	{ "rt_enter_four", "sys_enter_recvmmsg", 0, true },
+	{ "rt_enter_three", "sys_enter_connect", 0, false },
 };
 
 /* In both plans; see bpf/wait.bpf.c and bpf/map.bpf.c. What an architecture lacks is optional. */
@@ -344,7 +355,6 @@ static int attach_calls(struct bpf_object *object, struct links *links,
 
 	if (tracefs < 0)
 		return tracefs;
-	/* exits first: a call that was entered unseen is not found at its exit */
 	while (count-- > 0 && !err)
 		err = attach_call(object, links, tracefs, &calls[count]);
 	close(tracefs);
@@ -380,14 +390,18 @@ static int fill_calls(struct bpf_object *object)
 
 	for (size_t i = 0; i < COUNT(syscall_plan) && !err; i++) {
 		const struct attachment *a = &syscall_plan[i];
-		bool leaves = strncmp(a->event, "sys_exit_", 9) == 0;
-		uint32_t key = a->call + (leaves ? RT_CALLS : 0);
 		struct bpf_program *program = bpf_object__find_program_by_name(object, a->program);
 		int fd = bpf_program__fd(program);
 
-		err = bpf_map_update_elem(calls, &key, &fd, BPF_ANY);
+		err = bpf_map_update_elem(calls, &a->call, &fd, BPF_ANY);
 	}
 	return err;
+}
+
+/* bpf_task_pt_regs() came with 5.15; bpf/syscall.bpf.c asks the kernel's BTF for it too. */
+static bool reads_registers(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) == 1;
 }
 
 int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links *links)
@@ -406,7 +420,11 @@ int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links 
 		return attach_trampolines(object, links);
 	if (hooks == HOOKS_FPROBES)
 		return attach_fprobes(object, links);
-	return attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
+	/* exits first: a call that was entered unseen is not found at its exit */
+	err = attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
+	if (!err && !reads_registers())
+		err = attach_calls(object, links, keep_args, COUNT(keep_args));
+	return err;
 }
 
 void links__destroy(struct links *links)

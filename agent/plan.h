@@ -7,6 +7,7 @@
 #define REQTAP_PLAN_H
 
 #include "agent/probe.h"
+#include "bpf/event.h"
 
 struct bpf_link;
 struct bpf_object;
@@ -40,5 +41,8 @@ int plan__choose(struct bpf_object *object, enum probe_plan plan, enum plan_hook
 int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links *links);
 
 void links__destroy(struct links *links);
+
+/* Numbers of this architecture's system calls: what the kernel side has as rt_nr. */
+extern const uint32_t plan_numbers[RT_SHAPES];
 
 #endif

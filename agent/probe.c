@@ -64,6 +64,7 @@ static void configure(struct reqtap *skel, const struct probe_config *config)
 	skel->rodata->rt_budget = config->budget_bytes;
 	for (int i = 0; i < RT_HEADERS_MAX && config->headers && config->headers[i]; i++)
 		skel->rodata->rt_headers[i] = header_hash(config->headers[i]);
+	memcpy((void *)skel->rodata->rt_nr, plan_numbers, sizeof(plan_numbers));
 	if (config->ring_bytes)
 		bpf_map__set_max_entries(skel->maps.rt_ring, config->ring_bytes);
 	bpf_object__for_each_program(program, skel->obj)

@@ -16,7 +16,7 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 2
+#define RT_CONTRACT 3
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
@@ -32,15 +32,16 @@
 
 /* Data capacity of the ring's size classes. A write is cut into chunks of the largest class. */
 #define RT_CLASS_0 128
-#define RT_CLASS_1 512
-#define RT_CLASS_2 2048
-#define RT_CLASS_3 16384
-#define RT_CHUNK_MAX RT_CLASS_3
+#define RT_CLASS_1 256
+#define RT_CLASS_2 512
+#define RT_CLASS_3 2048
+#define RT_CLASS_4 16384
+#define RT_CHUNK_MAX RT_CLASS_4
 /* What one write() is captured up to; the rest is counted as truncated. */
 #define RT_WRITE_CHUNKS 64
 #define RT_WRITE_MAX (RT_WRITE_CHUNKS * RT_CHUNK_MAX)
 
-/* System call numbers are below; rt_calls has twice as many places. */
+/* System call numbers are below. */
 #define RT_CALLS 512
 
 enum rt_event_kind {
@@ -295,6 +296,20 @@ enum rt_python_offset {
 enum rt_go_offset {
 	RT_GO_G,      /* x86-64: of the thread's g from the base of fs, negative */
 	RT_GO_PARENT, /* number of newproc1's argument that is the parent; 0: not understood */
+};
+
+/* Index of rt_nr: calls whose arguments are of a shape of their own. */
+enum rt_shape {
+	RT_SHAPE_WRITEV,
+	RT_SHAPE_PWRITEV2,
+	RT_SHAPE_SENDMSG,
+	RT_SHAPE_SPLICE,
+	RT_SHAPE_TEE,
+	RT_SHAPE_READV,
+	RT_SHAPE_RECVFROM,
+	RT_SHAPE_RECVMSG,
+	RT_SHAPE_RECVMMSG,
+	RT_SHAPES,
 };
 
 /* The one value of rt_control, mapped by the agent. Its first four members never move. */

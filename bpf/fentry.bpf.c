@@ -132,6 +132,6 @@ int rt_out_vmspl(u64 *ctx)
 SEC("fexit/do_sendfile")
 int rt_out_sendfile(u64 *ctx)
 {
-	unseen(task_file((void *)bpf_get_current_task(), ctx[0]), ctx[5]);
+	unseen(task_file(ctx[0]), ctx[5]);
 	return 0;
 }

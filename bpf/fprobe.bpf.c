@@ -110,7 +110,7 @@ int rt_k_vmsplice(struct pt_regs *ctx)
 SEC("kprobe.multi/sendfile")
 int rt_k_sendfile(struct pt_regs *ctx)
 {
-	enter_pages(task_file((void *)bpf_get_current_task(), PT_REGS_PARM1(ctx)));
+	enter_pages(task_file(PT_REGS_PARM1(ctx)));
 	return 0;
 }
 

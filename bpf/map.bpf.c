@@ -46,7 +46,7 @@ int rt_enter_mmap(struct syscall_enter *ctx)
 	call.container = container_current(id >> 32);
 	if (!call.container)
 		return 0;
-	file = task_file((void *)bpf_get_current_task(), ctx->args[4]);
+	file = task_file(ctx->args[4]);
 	if (!file || (file_key(file, &call.key) & S_IFMT) != S_IFREG || of_no_interest(&call.key))
 		return 0;
 	if (bpf_map_update_elem(&rt_inflight, &id, &call, BPF_ANY))

@@ -47,11 +47,10 @@ static __always_inline bool stream_mode(u16 mode, struct file *file)
 	return type == S_IFCHR && BPF_CORE_READ(file, private_data);
 }
 
-static __always_inline void stream_register(struct task_struct *task, u32 fd, u64 container,
-					    bool inner)
+static __always_inline void stream_register(u32 fd, u64 container, bool inner)
 {
 	struct stream stream = { .container = container, .inner = inner };
-	struct file *file = task_file(task, fd);
+	struct file *file = task_file(fd);
 	struct stream *known;
 	struct stream_key key;
 	u16 mode;
@@ -99,8 +98,8 @@ int rt_exec(void *ctx)
 	runtime_forget(bpf_get_current_pid_tgid() >> 32);
 	first = !bpf_map_update_elem(&rt_started, &id, &yes, BPF_NOEXIST);
 	if (first || started_inside(task)) {
-		stream_register(task, 1, id, !first);
-		stream_register(task, 2, id, !first);
+		stream_register(1, id, !first);
+		stream_register(2, id, !first);
 	}
 	process_event(RT_EVENT_EXEC, task, id, first ? RT_PROCESS_FIRST : 0);
 	return 0;

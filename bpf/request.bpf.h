@@ -278,24 +278,56 @@ __weak int conn_step(u32 sent)
 	return 0;
 }
 
+/* Not followed to its end: what comes next is not known to be a head. */
+static __always_inline void conn_lose(u64 sk, bool sent)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+
+	if (conn && sent)
+		conn->out.state = HTTP_OTHER;
+	else if (conn)
+		conn->in.state = HTTP_OTHER;
+}
+
 /* All that the call moved, `total` bytes of call->memory on call->sk. */
 static __always_inline void conn_bytes(struct inflight *call, u32 total, bool sent)
 {
 	struct segments *s = &call->memory;
-	struct conn *conn;
 
 	segments_begin(s, total);
 	for (int i = 0; i < SCAN_STEPS; i++)
 		if (conn_step(sent))
 			break;
-	if (!s->total)
+	if (s->total)
+		conn_lose(call->sk, sent);
+}
+
+/* The same for a call that is nowhere kept: a plain buffer needs not be. */
+static __always_inline void conn_moved(struct inflight *call, u64 id, u32 total, bool sent)
+{
+	u64 address = call->memory.base, sk = call->sk;
+	u32 left = total;
+	struct inflight *kept;
+
+	if (call->memory.count) {
+		if (bpf_map_update_elem(&rt_inflight, &id, call, BPF_ANY))
+			count(RT_LOST_INFLIGHT);
+		kept = bpf_map_lookup_elem(&rt_inflight, &id);
+		if (kept)
+			conn_bytes(kept, total, sent);
+		bpf_map_delete_elem(&rt_inflight, &id);
 		return;
-	/* not followed to its end: what comes next is not known to be a head */
-	conn = bpf_map_lookup_elem(&rt_conn, &call->sk);
-	if (conn && sent)
-		conn->out.state = HTTP_OTHER;
-	else if (conn)
-		conn->in.state = HTTP_OTHER;
+	}
+	for (int i = 0; i < SCAN_STEPS && left; i++) {
+		u32 taken = conn_scan(sk, address, left, sent);
+
+		if (!taken || taken > left) /* or negative */
+			break;
+		address += taken;
+		left -= taken;
+	}
+	if (left)
+		conn_lose(sk, sent);
 }
 
 /* A file's bytes went to a connection: they count for its response, though nobody reads them. */

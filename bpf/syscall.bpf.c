@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * The syscall plan: tracepoints at the entry and exit of the calls that write and receive. It
- * works wherever BPF does; every call of the node pays the tracepoint and one look-up.
+ * The syscall plan: tracepoints at the exit of the calls that write and receive. It works wherever
+ * BPF does; every such call of the node pays one tracepoint, and one look-up when it moved bytes.
  *
- * A program may read no more arguments than its call has, or the kernel refuses the attach: so
- * one program per shape of arguments, attached to each call of that shape (agent/plan.c).
+ * All is done at the exit, where it is known what the call did. Its arguments are those that the
+ * kernel kept at its entry, in the task's registers; before 5.15, which cannot read them, a program
+ * at the entry keeps them in rt_args. Which file a descriptor is, is asked at the exit: a program
+ * that points a descriptor elsewhere under a thread blocked in it confuses itself first.
+ *
+ * One program for all calls that send, and one for all that receive: each holds the whole walk
+ * over their bytes, which the verifier takes its time for. rt_nr tells the calls apart.
  *
  * Since 7.1 a kernel may preempt the programs at these tracepoints, and then skips them for the
  * other tasks of that CPU (bpf/fprobe.bpf.c says why); at the tracepoints of all system calls it
- * still may not. There the dispatchers below stand in.
+ * still may not. There the dispatcher below stands in.
  */
 #include "bpf/request.bpf.h"
 #include "bpf/write.bpf.h"
@@ -18,187 +23,218 @@ char LICENSE[] SEC("license")
 
 #define MSG_PEEK 2
 
-/* Entry of a call that sends `fd` bytes: to a stream, to a connection, or to what is neither. */
-static __always_inline void enter_write(u32 fd, u64 base, u64 segments, u8 op)
-{
-	u64 id = bpf_get_current_pid_tgid(), container = container_current(id >> 32);
-	struct inflight call = { .memory = { .base = base, .count = segments }, .op = op };
-	struct stream *stream;
-	struct file *file;
-	u16 mode;
+/* The first four arguments of a call. */
+struct args {
+	u64 at[4];
+};
 
-	if (!container)
-		return;
-	file = task_file((void *)bpf_get_current_task(), fd);
+/* pid_tgid -> struct args; empty where the registers can be read */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct args);
+} rt_args SEC(".maps");
+
+static __always_inline bool args_read(u64 id, struct args *ret)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+#if defined(__TARGET_ARCH_x86)
+		*ret = (struct args){ { regs->di, regs->si, regs->dx, regs->r10 } };
+#else
+		*ret = (struct args){ { regs->orig_x0, regs->regs[1], regs->regs[2],
+					regs->regs[3] } };
+#endif
+		return true;
+	}
+	struct args *kept = bpf_map_lookup_elem(&rt_args, &id);
+
+	if (!kept)
+		return false;
+	*ret = *kept;
+	bpf_map_delete_elem(&rt_args, &id);
+	return true;
+}
+
+static __always_inline void args_keep(const struct args *args)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (container_current(id >> 32) && bpf_map_update_elem(&rt_args, &id, args, BPF_ANY))
+		count(RT_LOST_INFLIGHT);
+}
+
+/* Entry of calls with three arguments, and with four or more. */
+SEC("tp")
+int rt_enter_three(struct syscall_enter *ctx)
+{
+	struct args args = { { ctx->args[0], ctx->args[1], ctx->args[2], 0 } };
+
+	args_keep(&args);
+	return 0;
+}
+
+SEC("tp")
+int rt_enter_four(struct syscall_enter *ctx)
+{
+	struct args args = { { ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3] } };
+
+	args_keep(&args);
+	return 0;
+}
+
+/* What a call moved, and where. */
+struct moved {
+	u32 fd;
+	s64 bytes;
+	u64 base;     /* the user's buffer, or the iovec array */
+	u64 segments; /* of the array; 0: base is the buffer */
+	bool file;    /* not the user's memory, but a file's or a pipe's pages */
+};
+
+/* The accepted connection behind an inode, or NULL. */
+static __always_inline struct sock *inode_conn(struct file *file, struct inode *inode,
+					       u64 container)
+{
+	struct sock *sk;
+	struct conn *conn;
+
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	sk = file_sock(file);
+	conn = sk ? conn_get(sk, BPF_CORE_READ(inode, i_ino), container) : 0;
+	return conn && conn->direction == CONN_IN ? sk : 0;
+}
+
+/* Sent to a stream, to a connection, or to what is neither. */
+static __always_inline void sent(u64 id, u64 container, const struct moved *moved)
+{
+	struct inflight call = { .memory = { .base = moved->base, .count = moved->segments } };
+	struct file *file = task_file(moved->fd);
+	struct stream *stream;
+	struct inode *inode;
+	struct sock *sk;
+
 	if (!file)
 		return;
-	mode = file_key(file, &call.key);
+	inode = BPF_CORE_READ(file, f_inode);
+	inode_key(inode, &call.key);
 	stream = stream_find(&call.key);
-	if (stream) {
-		call_to_stream(&call, stream, fd);
-		if (op == INFLIGHT_SENDFILE)
-			call.op = INFLIGHT_UNSEEN;
-	} else if ((mode & S_IFMT) == S_IFSOCK) {
-		struct sock *sk = file_sock(file);
-		struct conn *conn = sk ? conn_get(sk, call.key.inode, container) : 0;
-
-		if (!conn || conn->direction != CONN_IN)
-			return;
-		call.sk = (u64)sk;
-		call.container = container;
-		if (op == INFLIGHT_WRITE)
-			call.op = INFLIGHT_SEND;
+	if (stream && moved->file) {
+		write_lost(&call.key, RT_UNSEEN_BYTES, moved->bytes);
+	} else if (stream) {
+		call_to_stream(&call, stream, moved->fd);
+		write_whole(&call, stream, id, moved->bytes);
 	} else {
-		return;
+		sk = inode_conn(file, inode, container);
+		if (sk && moved->file)
+			sent_file((u64)sk, moved->bytes);
+		else if (sk)
+			call.sk = (u64)sk, conn_moved(&call, id, moved->bytes, true);
 	}
-	call_keep(id, &call);
 }
 
-static __always_inline void enter_receive(u32 fd, u64 base, u64 segments, u32 flags)
+static __always_inline void received(u64 id, u64 container, const struct moved *moved)
 {
-	u64 id = bpf_get_current_pid_tgid(), container = container_current(id >> 32);
-	struct inflight call = {
-		.memory = { .base = base, .count = segments },
-		.op = INFLIGHT_RECEIVE,
-		.container = container,
-	};
-	struct file *file;
-	struct conn *conn;
+	struct inflight call = { .memory = { .base = moved->base, .count = moved->segments } };
+	struct file *file = task_file(moved->fd);
 	struct sock *sk;
 
-	if (!container || (flags & MSG_PEEK)) /* what is only looked at is received later */
+	if (!file)
 		return;
-	file = task_file((void *)bpf_get_current_task(), fd);
-	if (!file || (file_key(file, &call.key) & S_IFMT) != S_IFSOCK)
-		return;
-	sk = file_sock(file);
-	if (!sk)
-		return;
-	conn = conn_get(sk, call.key.inode, container);
-	if (!conn || conn->direction != CONN_IN)
-		return;
-	call.sk = (u64)sk;
-	call_keep(id, &call);
+	sk = inode_conn(file, BPF_CORE_READ(file, f_inode), container);
+	if (sk && moved->bytes)
+		call.sk = (u64)sk, conn_moved(&call, id, moved->bytes, false);
+	else if (sk)
+		received_end((u64)sk);
 }
 
-/* write, sendto */
-SEC("tp")
-int rt_enter_write(struct syscall_enter *ctx)
+/* The iovec array of a message; the kernel leaves it as it was. */
+static __always_inline bool message_read(u64 address, struct moved *ret)
 {
-	enter_write(ctx->args[0], ctx->args[1], 0, INFLIGHT_WRITE);
-	return 0;
+	struct user_msghdr message;
+
+	if (bpf_probe_read_user(&message, sizeof(message), (void *)address) || !message.msg_iovlen)
+		return false;
+	ret->base = (u64)message.msg_iov;
+	ret->segments = message.msg_iovlen;
+	return true;
 }
 
-/* writev, pwritev2 */
+/* write, sendto, writev, pwritev2, sendmsg */
 SEC("tp")
-int rt_enter_writev(struct syscall_enter *ctx)
+int rt_exit_sent(struct syscall_exit *ctx)
 {
-	enter_write(ctx->args[0], ctx->args[1], ctx->args[2], INFLIGHT_WRITE);
-	return 0;
-}
+	u64 id = bpf_get_current_pid_tgid(), container;
+	struct moved moved = { .bytes = ctx->ret };
+	struct args args;
 
-SEC("tp")
-int rt_enter_sendmsg(struct syscall_enter *ctx)
-{
-	struct user_msghdr message = {};
-
-	if (!container_current(bpf_get_current_pid_tgid() >> 32))
+	if (ctx->ret <= 0 || !(container = container_current(id >> 32)) || !args_read(id, &args))
 		return 0;
-	if (!bpf_probe_read_user(&message, sizeof(message), (void *)ctx->args[1]) &&
-	    message.msg_iovlen)
-		enter_write(ctx->args[0], (u64)message.msg_iov, message.msg_iovlen, INFLIGHT_WRITE);
+	moved.fd = args.at[0];
+	moved.base = args.at[1];
+	if (ctx->nr == rt_nr[RT_SHAPE_WRITEV] || ctx->nr == rt_nr[RT_SHAPE_PWRITEV2])
+		moved.segments = args.at[2];
+	else if (ctx->nr == rt_nr[RT_SHAPE_SENDMSG] && !message_read(args.at[1], &moved))
+		return 0;
+	sent(id, container, &moved);
 	return 0;
 }
 
-/* sendfile: to its first argument; splice and tee: to their third */
+/* sendfile and vmsplice: to their first argument; splice: to its third; tee: to its second */
 SEC("tp")
-int rt_enter_sendfile(struct syscall_enter *ctx)
+int rt_exit_file(struct syscall_exit *ctx)
 {
-	enter_write(ctx->args[0], 0, 0, INFLIGHT_SENDFILE);
+	u64 id = bpf_get_current_pid_tgid(), container;
+	struct moved moved = { .bytes = ctx->ret, .file = true };
+	struct args args;
+
+	if (ctx->ret <= 0 || !(container = container_current(id >> 32)) || !args_read(id, &args))
+		return 0;
+	moved.fd = ctx->nr == rt_nr[RT_SHAPE_SPLICE] ? args.at[2]
+		   : ctx->nr == rt_nr[RT_SHAPE_TEE]  ? args.at[1]
+						     : args.at[0];
+	sent(id, container, &moved);
 	return 0;
 }
 
+/* read, recvfrom, readv, recvmsg, recvmmsg; what is only looked at is received later. */
 SEC("tp")
-int rt_enter_splice(struct syscall_enter *ctx)
+int rt_exit_receive(struct syscall_exit *ctx)
 {
-	enter_write(ctx->args[2], 0, 0, INFLIGHT_SENDFILE);
+	u64 id = bpf_get_current_pid_tgid(), container;
+	struct moved moved = { .bytes = ctx->ret };
+	u32 nr = ctx->nr, bytes = 0;
+	struct args args;
+
+	if (ctx->ret < 0 || !(container = container_current(id >> 32)) || !args_read(id, &args))
+		return 0;
+	moved.fd = args.at[0];
+	moved.base = args.at[1];
+	if (nr == rt_nr[RT_SHAPE_READV])
+		moved.segments = args.at[2];
+	if ((nr == rt_nr[RT_SHAPE_RECVMSG] && args.at[2] & MSG_PEEK) ||
+	    ((nr == rt_nr[RT_SHAPE_RECVFROM] || nr == rt_nr[RT_SHAPE_RECVMMSG]) &&
+	     args.at[3] & MSG_PEEK))
+		return 0;
+	if (nr == rt_nr[RT_SHAPE_RECVMMSG]) {
+		/* on a stream socket, one message is the rule */
+		bpf_probe_read_user(&bytes, sizeof(bytes),
+				    (void *)args.at[1] +
+					    __builtin_offsetof(struct mmsghdr, msg_len));
+		moved.bytes = bytes;
+	}
+	if ((nr == rt_nr[RT_SHAPE_RECVMSG] || nr == rt_nr[RT_SHAPE_RECVMMSG]) &&
+	    !message_read(args.at[1], &moved))
+		return 0;
+	received(id, container, &moved);
 	return 0;
 }
 
-/* tee: to its second argument */
-SEC("tp")
-int rt_enter_tee(struct syscall_enter *ctx)
+static __always_inline void begin(u32 fd, u8 direction, u64 container)
 {
-	enter_write(ctx->args[1], 0, 0, INFLIGHT_SENDFILE);
-	return 0;
-}
-
-SEC("tp")
-int rt_enter_read(struct syscall_enter *ctx)
-{
-	enter_receive(ctx->args[0], ctx->args[1], 0, 0);
-	return 0;
-}
-
-SEC("tp")
-int rt_enter_readv(struct syscall_enter *ctx)
-{
-	enter_receive(ctx->args[0], ctx->args[1], ctx->args[2], 0);
-	return 0;
-}
-
-SEC("tp")
-int rt_enter_recvfr(struct syscall_enter *ctx)
-{
-	enter_receive(ctx->args[0], ctx->args[1], 0, ctx->args[3]);
-	return 0;
-}
-
-static __always_inline void enter_recvmsg(u32 fd, u64 address, u32 flags)
-{
-	struct user_msghdr message = {};
-
-	if (!container_current(bpf_get_current_pid_tgid() >> 32))
-		return;
-	if (!bpf_probe_read_user(&message, sizeof(message), (void *)address) && message.msg_iovlen)
-		enter_receive(fd, (u64)message.msg_iov, message.msg_iovlen, flags);
-}
-
-SEC("tp")
-int rt_enter_recvmsg(struct syscall_enter *ctx)
-{
-	enter_recvmsg(ctx->args[0], ctx->args[1], ctx->args[2]);
-	return 0;
-}
-
-/* recvmmsg: on a stream socket, one message is the rule; its length is read at the exit. */
-SEC("tp")
-int rt_enter_recvmm(struct syscall_enter *ctx)
-{
-	u64 id = bpf_get_current_pid_tgid();
-	struct inflight *call;
-
-	enter_recvmsg(ctx->args[0], ctx->args[1], ctx->args[3]);
-	call = bpf_map_lookup_elem(&rt_inflight, &id);
-	if (call)
-		call->time_ns = ctx->args[1] + __builtin_offsetof(struct mmsghdr, msg_len);
-	return 0;
-}
-
-SEC("tp")
-int rt_enter_accept(struct syscall_enter *ctx)
-{
-	u64 id = bpf_get_current_pid_tgid(), container = container_current(id >> 32);
-	struct inflight call = { .op = INFLIGHT_ACCEPT, .container = container };
-
-	if (container)
-		call_keep(id, &call);
-	return 0;
-}
-
-static __always_inline void accepted(u32 fd, u64 container)
-{
-	struct file *file = task_file((void *)bpf_get_current_task(), fd);
+	struct file *file = task_file(fd);
 	struct stream_key key;
 	struct sock *sk;
 
@@ -207,80 +243,37 @@ static __always_inline void accepted(u32 fd, u64 container)
 	sk = file_sock(file);
 	if (!sk)
 		return;
-	conn_begin(sk, key.inode, CONN_IN, container);
-	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
+	conn_begin(sk, key.inode, direction, container);
+	if (direction == CONN_IN)
+		python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
 }
 
-/* An outbound connection: nothing that arrives on it is a request to us. */
 SEC("tp")
-int rt_enter_connec(struct syscall_enter *ctx)
+int rt_exit_accept(struct syscall_exit *ctx)
+{
+	u64 container = container_current(bpf_get_current_pid_tgid() >> 32);
+
+	if (container && ctx->ret >= 0)
+		begin(ctx->ret, CONN_IN, container);
+	return 0;
+}
+
+/* An outbound connection, begun or being begun: nothing that arrives on it is a request to us. */
+SEC("tp")
+int rt_exit_connect(struct syscall_exit *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), container = container_current(id >> 32);
-	struct stream_key key;
-	struct file *file;
-	struct sock *sk;
+	struct args args;
 
-	if (!container)
-		return 0;
-	file = task_file((void *)bpf_get_current_task(), ctx->args[0]);
-	if (!file || (file_key(file, &key) & S_IFMT) != S_IFSOCK)
-		return 0;
-	sk = file_sock(file);
-	if (sk)
-		conn_begin(sk, key.inode, CONN_OUT, container);
+	if (container && args_read(id, &args))
+		begin(args.at[0], CONN_OUT, container);
 	return 0;
 }
 
-SEC("tp")
-int rt_exit_mmsg(struct syscall_exit *ctx)
-{
-	u64 id = bpf_get_current_pid_tgid();
-	struct inflight *call = bpf_map_lookup_elem(&rt_inflight, &id);
-	u32 bytes = 0;
-
-	if (!call)
-		return 0;
-	if (ctx->ret > 0 && !bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call->time_ns) &&
-	    bytes)
-		conn_bytes(call, bytes, false);
-	bpf_map_delete_elem(&rt_inflight, &id);
-	return 0;
-}
-
-/* The exit of all the others. */
-SEC("tp")
-int rt_exit(struct syscall_exit *ctx)
-{
-	u64 id = bpf_get_current_pid_tgid();
-	struct inflight *call = bpf_map_lookup_elem(&rt_inflight, &id);
-	s64 ret = ctx->ret;
-
-	if (!call)
-		return 0;
-	if (call->op == INFLIGHT_ACCEPT && ret >= 0)
-		accepted(ret, call->container);
-	else if (call->op == INFLIGHT_RECEIVE && ret == 0)
-		received_end(call->sk);
-	else if (ret <= 0)
-		;
-	else if (call->op == INFLIGHT_WRITE)
-		write_done(call, id, ret);
-	else if (call->op == INFLIGHT_SEND)
-		conn_bytes(call, ret, true);
-	else if (call->op == INFLIGHT_RECEIVE)
-		conn_bytes(call, ret, false);
-	else if (call->op == INFLIGHT_SENDFILE)
-		sent_file(call->sk, ret);
-	else if (call->op == INFLIGHT_UNSEEN)
-		write_lost(&call->key, RT_UNSEEN_BYTES, ret);
-	bpf_map_delete_elem(&rt_inflight, &id);
-	return 0;
-}
-
-/* The program of each call, by its number; those of exits behind those of entries. */
+/* The program of each call's exit, by its number. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 2 * RT_CALLS);
+	__uint(max_entries, RT_CALLS);
 	__type(key, u32);
 	__type(value, u32);
 } rt_calls SEC(".maps");
@@ -297,18 +290,10 @@ static __always_inline bool call_is_compat(void)
 #endif
 }
 
-SEC("tp/raw_syscalls/sys_enter")
-int rt_enter(struct syscall_enter *ctx)
+SEC("tp/raw_syscalls/sys_exit")
+int rt_exit(struct syscall_exit *ctx)
 {
 	if (ctx->nr < RT_CALLS && !call_is_compat())
 		bpf_tail_call(ctx, &rt_calls, ctx->nr);
-	return 0;
-}
-
-SEC("tp/raw_syscalls/sys_exit")
-int rt_leave(struct syscall_exit *ctx)
-{
-	if (ctx->nr < RT_CALLS && !call_is_compat())
-		bpf_tail_call(ctx, &rt_calls, RT_CALLS + ctx->nr);
 	return 0;
 }

@@ -42,26 +42,42 @@ static __always_inline u64 container_current(u32 tgid)
 }
 
 /* Open file of the current task, or NULL. */
-static __always_inline struct file *task_file(struct task_struct *task, u32 fd)
+static __always_inline struct file *task_file(u32 fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file **array, *file = 0;
+	u32 count;
 
-	if (!table || fd >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	array = BPF_CORE_READ(table, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), array + fd))
+	/* a typed pointer is followed by plain loads, where others take a helper's call each */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+
+		count = table->max_fds;
+		array = table->fd;
+	} else {
+		struct task_struct *task = (void *)bpf_get_current_task();
+		struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+
+		count = BPF_CORE_READ(table, max_fds);
+		array = BPF_CORE_READ(table, fd);
+	}
+	if (fd >= count || bpf_probe_read_kernel(&file, sizeof(file), array + fd))
 		return 0;
 	return file;
 }
 
+static __always_inline void inode_key(const struct inode *inode, struct stream_key *ret_key)
+{
+	ret_key->inode = BPF_CORE_READ(inode, i_ino);
+	ret_key->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	ret_key->reserved = 0;
+}
+
+/* Returns the file's mode. */
 static __always_inline u16 file_key(struct file *file, struct stream_key *ret_key)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 
-	ret_key->inode = BPF_CORE_READ(inode, i_ino);
-	ret_key->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	ret_key->reserved = 0;
+	inode_key(inode, ret_key);
 	return BPF_CORE_READ(inode, i_mode);
 }
 

@@ -122,6 +122,18 @@ static __always_inline int fragment_class(const u32 class, const struct inflight
 	return 0;
 }
 
+static __always_inline int fragment_small(const struct inflight *call, u64 id, u64 address, u32 len,
+					  u32 flags)
+{
+	if (len <= RT_CLASS_0)
+		return fragment_class(RT_CLASS_0, call, id, address, len, flags);
+	if (len <= RT_CLASS_1)
+		return fragment_class(RT_CLASS_1, call, id, address, len, flags);
+	if (len <= RT_CLASS_2)
+		return fragment_class(RT_CLASS_2, call, id, address, len, flags);
+	return fragment_class(RT_CLASS_3, call, id, address, len, flags);
+}
+
 /*
  * One chunk of the current thread's write. A global function: verified once, not per chunk.
  * Returns 0, or the counter of the loss.
@@ -133,13 +145,9 @@ __weak int fragment_emit(u64 address, u32 len, u32 flags)
 
 	if (!call || len == 0 || len > RT_CHUNK_MAX)
 		return RT_LOST_INFLIGHT;
-	if (len <= RT_CLASS_0)
-		return fragment_class(RT_CLASS_0, call, id, address, len, flags);
-	if (len <= RT_CLASS_1)
-		return fragment_class(RT_CLASS_1, call, id, address, len, flags);
-	if (len <= RT_CLASS_2)
-		return fragment_class(RT_CLASS_2, call, id, address, len, flags);
-	return fragment_class(RT_CLASS_3, call, id, address, len, flags);
+	if (len <= RT_CLASS_3)
+		return fragment_small(call, id, address, len, flags);
+	return fragment_class(RT_CLASS_4, call, id, address, len, flags);
 }
 
 /*
@@ -226,14 +234,12 @@ static __always_inline void write_chunks(struct inflight *call)
 		write_lost(&call->key, RT_TRUNCATED_BYTES, total - RT_WRITE_MAX);
 }
 
-/* The write returned `bytes` > 0. `call` is the thread's entry in rt_inflight. */
-static __always_inline void write_done(struct inflight *call, u64 id, u32 bytes)
+/* The write returned `bytes` > 0. False: they are over the container's budget, and counted. */
+static __always_inline bool write_begin(struct inflight *call, const struct stream *stream, u64 id,
+					u32 bytes)
 {
-	struct stream *stream = stream_find(&call->key);
 	u8 unit = RT_UNIT_NONE;
 
-	if (!stream)
-		return;
 	call->bytes = bytes;
 	call->chunk = 0;
 	call->time_ns = bpf_ktime_get_boot_ns();
@@ -244,11 +250,41 @@ static __always_inline void write_done(struct inflight *call, u64 id, u32 bytes)
 	call->lost_reason = stream->lost_reason;
 	count(call->inner ? RT_ORIGIN_WRITES : RT_WRITES);
 	count_add(RT_WRITE_BYTES, bytes);
-	if (!budget_take(call->container, call->time_ns, bytes)) {
-		write_lost(&call->key, RT_LOST_BUDGET, bytes);
+	if (budget_take(call->container, call->time_ns, bytes))
+		return true;
+	write_lost(&call->key, RT_LOST_BUDGET, bytes);
+	return false;
+}
+
+/* The write returned `bytes` > 0. `call` is the thread's entry in rt_inflight. */
+static __always_inline void write_done(struct inflight *call, u64 id, u32 bytes)
+{
+	struct stream *stream = stream_find(&call->key);
+
+	if (stream && write_begin(call, stream, id, bytes))
+		write_chunks(call);
+}
+
+/* The same for a call that is nowhere kept: only a write of several chunks has to be. */
+static __always_inline void write_whole(struct inflight *call, const struct stream *stream, u64 id,
+					u32 bytes)
+{
+	struct inflight *kept;
+	int loss;
+
+	if (!write_begin(call, stream, id, bytes))
+		return;
+	if (!call->memory.count && bytes <= RT_CLASS_3) {
+		loss = fragment_small(call, id, call->memory.base, bytes, RT_FRAGMENT_LAST);
+		if (loss)
+			write_lost(&call->key, loss, bytes);
 		return;
 	}
-	write_chunks(call);
+	call_keep(id, call);
+	kept = bpf_map_lookup_elem(&rt_inflight, &id);
+	if (kept)
+		write_chunks(kept);
+	bpf_map_delete_elem(&rt_inflight, &id);
 }
 
 #endif

@@ -211,9 +211,10 @@ struct msghdr {
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long cx, dx, si, di; /* the first four arguments are di, si, dx, cx */
-	unsigned long ax, bx;
+	unsigned long ax, bx, r10;    /* r10: of a system call, instead of cx */
 #else
-	unsigned long regs[31];
+	u64 regs[31];
+	u64 orig_x0; /* regs[0] as it was at the entry */
 #endif
 };
 
@@ -231,7 +232,8 @@ enum iter_type {
 };
 
 enum bpf_func_id {
-	BPF_FUNC_task_pt_regs = 175, /* 5.15 */
+	BPF_FUNC_get_current_task_btf = 158, /* 5.11 */
+	BPF_FUNC_task_pt_regs = 175,         /* 5.15 */
 };
 
 /* Kernel ABI, not CO-RE: what user space passes. */
@@ -267,13 +269,15 @@ struct task_newtask {
 /* ABI of the syscalls/sys_enter_* and sys_exit_* tracepoints. */
 struct syscall_enter {
 	u64 common;
-	u64 nr;
+	u32 nr;
+	u32 padding; /* not cleared */
 	u64 args[6];
 };
 
 struct syscall_exit {
 	u64 common;
-	u64 nr;
+	u32 nr;
+	u32 padding; /* not cleared */
 	s64 ret;
 };
 
