@@ -41,7 +41,7 @@ def java(name, main, packages=(), classpath="", **settings):
 
 def uvicorn(name, loop, route, **settings):
     return Case(name, [PYTHON, "{here}/fastapi_app.py"], ["python3-fastapi", "python3-uvicorn", "python3-uvloop", "python3-httptools"],
-                unit="unit", access=1, env={"LOOP": loop, "ROUTE": route}, **settings)
+                unit="unit", env={"LOOP": loop, "ROUTE": route}, **{"access": 1, **settings})
 
 
 def go(name, source, flags="", files="", **settings):
@@ -62,11 +62,19 @@ THREADS = [
     java("jdk-pool", "JdkServer"),
 ]
 
+TOMCAT = [java("tomcat", "TomcatServer", ["libtomcat10-embed-java", "libjakarta-annotation-api-java"],
+               ":/usr/share/java/tomcat10-embed-core.jar:/usr/share/java/jakarta-annotation-api.jar")]
+
+# The lines of the engine, by their text, and of the front, by their thread.
+ENGINE = [Case("zmq-engine", [PYTHON, "{here}/zmq_http.py"], ["python3-zmq"], unit="text", access=1)]
+
 ASYNCIO = [
     uvicorn(f"uvicorn-{loop}-{route}", loop, route)
     for loop in ("asyncio", "uvloop")
     for route in ("plain", "pooled", "streaming", "background")
 ] + [
+    uvicorn("uvicorn-lazy-task", "asyncio", "lazy", options={"linger_s": 2}),
+    uvicorn("uvicorn-websocket", "asyncio", "websocket", access=0, options={"websocket": True}),
     Case("aiohttp", [PYTHON, "{here}/aiohttp_app.py"], ["python3-aiohttp"], unit="unit"),
     Case("tornado", [PYTHON, "{here}/tornado_app.py"], ["python3-tornado"], unit="unit"),
     Case("hypercorn", ["/usr/bin/hypercorn", "--bind", "127.0.0.1:{port}", "asgi_app:application"],
@@ -121,4 +129,4 @@ REPORTED = [
 
 POOLS = [Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"])]
 
-CASES = THREADS + TLS + ASYNCIO + GO + RELAYED + POOLS + REPORTED
+CASES = THREADS + TOMCAT + TLS + ASYNCIO + GO + RELAYED + ENGINE + POOLS + REPORTED

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 import uvicorn
-from fastapi import BackgroundTasks, FastAPI, Request
+from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 import asgi
@@ -56,5 +56,36 @@ async def executor(kind: str, token: str, request: Request):
     return PlainTextResponse(await loop.run_in_executor(None, truth.work, f"/{kind}/{token}", given(request)))
 
 
-app.api_route("/{kind}/{token}", methods=["GET", "POST"])(globals()[os.environ["ROUTE"]])
-uvicorn.run(app, host="127.0.0.1", port=truth.PORT, loop=os.environ["LOOP"], ssl_certfile=os.environ.get("CERT"))
+async def daemon():
+    await asyncio.sleep(1.5)  # beyond the default of --lineage-grace
+    n = 0
+    while True:
+        n += 1
+        truth.info(f"lazy task {n}")
+        await asyncio.sleep(0.005)
+
+
+async def lazy(kind: str, token: str, request: Request):
+    # started by the first request, logs for ever
+    if len(asgi.Started.tasks) == 1:
+        asgi.Started.tasks.append(asyncio.create_task(daemon()))
+    return PlainTextResponse(await asgi.work(kind, token, given(request)))
+
+
+async def websocket(socket: WebSocket, kind: str, token: str):
+    await socket.accept()
+    request_id = given(socket)
+    truth.info(f"{token} {await socket.receive_text()}", request_id)
+    await socket.send_text((await asgi.work(kind, token, request_id)).decode())
+    truth.info(f"{token} said {await socket.receive_text()}", request_id)
+    await socket.close()
+
+
+if os.environ["ROUTE"] == "websocket":
+    app.websocket("/{kind}/{token}")(websocket)
+else:
+    app.api_route("/{kind}/{token}", methods=["GET", "POST"])(globals()[os.environ["ROUTE"]])
+# uvicorn's own lines about a websocket do not say whose it is
+uvicorn.run(app, host="127.0.0.1", port=truth.PORT, loop=os.environ["LOOP"],
+            ssl_certfile=os.environ.get("CERT"),
+            log_level="warning" if os.environ["ROUTE"] == "websocket" else "info")

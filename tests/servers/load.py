@@ -23,9 +23,13 @@ class Request:
         self.token = token
         self.id = None if number % 7 == 6 else f"{chance.getrandbits(128):032x}"
         kind = "call" if options.get("call", True) and number % 10 == 3 else "work"
-        body = b"" if number % 4 == 1 else BODY * (900 if number % 50 == 18 else 1)
+        self.websocket = options.get("websocket", False)
+        body = b"" if number % 4 == 1 or self.websocket else BODY * (900 if number % 50 == 18 else 1)
         lines = [f"{'POST' if body else 'GET'} /{kind}/{token} HTTP/1.1", "host: localhost"]
         lines += [f"x-filler-{i}: {'y' * 60}" for i in range(number % 3 * 4)]
+        if self.websocket:
+            lines += ["connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13",
+                      "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]
         if self.id:
             suffix = ":" + chance.choice(("8c1f-SJC:alice", "9a00-FRA")) if number % 5 == 2 else ""
             lines.append(f"{chance.choice(NAMES)}: {self.id}{suffix}")
@@ -74,6 +78,32 @@ def insecure():
     return context
 
 
+def frame(opcode, text):
+    """A masked frame (RFC 6455, section 5.2), with a mask of zeros."""
+    return bytes((0x80 | opcode, 0x80 | len(text))) + bytes(4) + text
+
+
+async def talk(reader, writer, request):
+    """A connection that becomes a WebSocket: one request, whatever is said on it."""
+    await send(writer, request)
+    status = int((await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1])
+    if status != 101:
+        return status, True
+    for opcode, text in ((1, b"hello"), (1, b"goodbye")):
+        writer.write(frame(opcode, text))
+        _, size = await reader.readexactly(2)  # an answer, then the server's close
+        await reader.readexactly(size)
+    writer.write(frame(8, b""))
+    return 200, True
+
+
+async def exchange(reader, writer, request):
+    if request.websocket:
+        return await talk(reader, writer, request)
+    await send(writer, request)
+    return await read_response(reader)
+
+
 async def connection(port, requests, errors, delay_s, tls):
     await asyncio.sleep(delay_s)  # a server's backlog may be 5
     reader = writer = None
@@ -81,8 +111,7 @@ async def connection(port, requests, errors, delay_s, tls):
         try:
             if writer is None:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
-            await asyncio.wait_for(send(writer, request), TIMEOUT_S)
-            status, close = await asyncio.wait_for(read_response(reader), TIMEOUT_S)
+            status, close = await asyncio.wait_for(exchange(reader, writer, request), TIMEOUT_S)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
             status, close = repr(error), True
         if status != 200:
