@@ -259,15 +259,13 @@ static int fill_metadata(struct metadata_config *config, const struct values *va
 
 static int obstacle(void)
 {
-	struct doctor_report report;
-	const struct doctor_check *found;
+	char *problem = NULL;
+	int err = doctor__obstacle(&problem);
 
-	doctor__examine(&report, false);
-	found = doctor__obstacle(&report);
-	if (!found)
-		return 0;
-	log_error("cannot capture here: %s: %s; %s", found->name, found->found, found->mend);
-	return EXIT_CANNOT;
+	if (err)
+		log_error("%s", problem ? problem : strerror(-err));
+	free(problem);
+	return err ? EXIT_CANNOT : 0;
 }
 
 int cmd_agent(int argc, char **argv)

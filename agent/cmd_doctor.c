@@ -50,6 +50,7 @@ static void print_text(const struct doctor_report *report)
 static int print_json(const struct doctor_report *report)
 {
 	cJSON *root = cJSON_CreateObject(), *checks = cJSON_AddArrayToObject(root, "checks");
+	cJSON *hooks = cJSON_AddArrayToObject(root, "hooks");
 	char *text;
 
 	for (unsigned i = 0; i < report->count; i++) {
@@ -62,6 +63,14 @@ static int print_json(const struct doctor_report *report)
 		if (check->mend[0])
 			cJSON_AddStringToObject(item, "mend", check->mend);
 		cJSON_AddItemToArray(checks, item);
+	}
+	for (unsigned i = 0; i < report->hook_count; i++) {
+		cJSON *item = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(item, "name", report->hooks[i].name);
+		cJSON_AddStringToObject(item, "state",
+					report->hooks[i].there ? "attached" : "absent");
+		cJSON_AddItemToArray(hooks, item);
 	}
 	cJSON_AddBoolToObject(root, "capture", report->can_capture);
 	cJSON_AddStringToObject(root, "plan", report->plan);

@@ -179,15 +179,13 @@ static int read_destination(struct destination *destination, struct run_config *
 
 static int obstacle(void)
 {
-	struct doctor_report report;
-	const struct doctor_check *check;
+	char *problem = NULL;
+	int err = doctor__obstacle(&problem);
 
-	doctor__examine(&report, false);
-	check = doctor__obstacle(&report);
-	if (!check)
-		return 0;
-	log_error("cannot capture here: %s: %s; %s", check->name, check->found, check->mend);
-	return EXIT_CANNOT;
+	if (err)
+		log_error("%s", problem ? problem : strerror(-err));
+	free(problem);
+	return err ? EXIT_CANNOT : 0;
 }
 
 int cmd_run(int argc, char **argv)

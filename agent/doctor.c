@@ -155,6 +155,51 @@ static void check_bpffs(struct doctor_report *report)
 		say(check->mend, "mount -t bpf bpf /sys/fs/bpf");
 }
 
+static void on_hook(void *ctx, const char *name, bool there)
+{
+	struct doctor_report *report = ctx;
+	struct doctor_hook *hook;
+
+	for (unsigned i = 0; i < report->hook_count; i++)
+		if (!strcmp(report->hooks[i].name, name))
+			return;
+	if (report->hook_count == DOCTOR_HOOKS_MAX)
+		return;
+	hook = &report->hooks[report->hook_count++];
+	say(hook->name, "%s", name);
+	hook->there = there;
+}
+
+static void check_hooks(struct doctor_report *report)
+{
+	struct doctor_check *check = add(report, "hooks", DOCTOR_OK);
+	unsigned there = 0;
+
+	for (unsigned i = 0; i < report->hook_count; i++)
+		there += report->hooks[i].there;
+	say(check->found, "%u attached", there);
+	for (unsigned i = 0, absent = 0; i < report->hook_count; i++) {
+		size_t len = strlen(check->found);
+
+		if (!report->hooks[i].there)
+			snprintf(check->found + len, sizeof(check->found) - len, "%s %s",
+				 absent++ ? "," : "; not in this kernel:", report->hooks[i].name);
+	}
+}
+
+/* The syscall plan where the other was tried and refused: something is less. */
+static void check_plan(struct doctor_report *report, const struct probe *probe)
+{
+	bool fentry = probe__plan(probe) == PROBE_PLAN_FENTRY;
+	struct doctor_check *check = add(report, "plan", fentry ? DOCTOR_OK : DOCTOR_LESS);
+
+	report->plan = fentry ? "fentry" : "syscall";
+	say(check->found, "%s: %s", report->plan, probe__plan_reason(probe));
+	if (!fentry)
+		say(check->mend, "only what io_uring and aio write is not seen so: boot a kernel "
+				 "with CONFIG_DYNAMIC_FTRACE and no lockdown to have it");
+}
+
 static void check_load(struct doctor_report *report)
 {
 	struct probe_config config = { .ring_bytes = 4096 };
@@ -164,8 +209,10 @@ static void check_load(struct doctor_report *report)
 	struct doctor_check *check = add(report, "programs", probe ? DOCTOR_OK : DOCTOR_CANNOT);
 
 	if (probe) {
-		report->plan = probe__plan(probe) == PROBE_PLAN_FENTRY ? "fentry" : "syscall";
-		say(check->found, "load and attach, %s plan", report->plan);
+		say(check->found, "load and attach");
+		check_plan(report, probe);
+		probe__hooks(probe, on_hook, report);
+		check_hooks(report);
 	} else {
 		say(check->found, "%s", problem ? problem : strerror(-err));
 		say(check->mend, "%s",
@@ -192,10 +239,20 @@ void doctor__examine(struct doctor_report *ret, bool load)
 		check_load(ret);
 }
 
-const struct doctor_check *doctor__obstacle(const struct doctor_report *report)
+int doctor__obstacle(char **ret_problem)
 {
-	for (unsigned i = 0; i < report->count; i++)
-		if (report->checks[i].state == DOCTOR_CANNOT)
-			return &report->checks[i];
-	return NULL;
+	struct doctor_report report;
+
+	doctor__examine(&report, false);
+	for (unsigned i = 0; i < report.count; i++) {
+		const struct doctor_check *check = &report.checks[i];
+
+		if (check->state != DOCTOR_CANNOT)
+			continue;
+		if (asprintf(ret_problem, "cannot capture here: %s: %s; %s", check->name,
+			     check->found, check->mend) < 0)
+			*ret_problem = NULL;
+		return -ENOTSUP;
+	}
+	return 0;
 }

@@ -21,11 +21,20 @@ struct doctor_check {
 	char mend[200]; /* "" when there is nothing to mend */
 };
 
+/* A kernel function or a tracepoint; one that this kernel lacks has another in its place. */
+struct doctor_hook {
+	char name[48];
+	bool there;
+};
+
 #define DOCTOR_CHECKS_MAX 24
+#define DOCTOR_HOOKS_MAX 96
 
 struct doctor_report {
 	struct doctor_check checks[DOCTOR_CHECKS_MAX];
 	unsigned count;
+	struct doctor_hook hooks[DOCTOR_HOOKS_MAX]; /* when the programs were loaded */
+	unsigned hook_count;
 	bool can_capture;
 	const char *plan; /* "fentry", "syscall", or "none" */
 };
@@ -33,7 +42,10 @@ struct doctor_report {
 /* `load`: also tries to load and attach the programs, which takes a second. */
 void doctor__examine(struct doctor_report *ret, bool load);
 
-/* The first reason why capture cannot work, or NULL. */
-const struct doctor_check *doctor__obstacle(const struct doctor_report *report);
+/*
+ * Before capture begins, without loading anything: 0, or -ENOTSUP with the first reason why it
+ * cannot work and its mend, one line, in *ret_problem (caller frees; NULL when out of memory).
+ */
+int doctor__obstacle(char **ret_problem);
 
 #endif

@@ -427,6 +427,60 @@ int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links 
 	return err;
 }
 
+static void each_call(const struct attachment *calls, size_t count, int tracefs, plan_hook_fn fn,
+		      void *ctx)
+{
+	for (size_t i = 0; i < count; i++) {
+		char path[96];
+
+		snprintf(path, sizeof(path), "events/syscalls/%s", calls[i].event);
+		fn(ctx, calls[i].event, !faccessat(tracefs, path, F_OK, 0));
+	}
+}
+
+static void each_function(const struct bpf_object *object, enum plan_hooks hooks, plan_hook_fn fn,
+			  void *ctx)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	struct bpf_program *program;
+
+	for (size_t i = 0; kernel && hooks == HOOKS_FPROBES && i < COUNT(fprobes); i++)
+		for (size_t j = 0; j < FUNCTIONS_MAX && fprobes[i].functions[j]; j++)
+			fn(ctx, fprobes[i].functions[j],
+			   has_function(kernel, fprobes[i].functions[j]));
+	bpf_object__for_each_program(program, object)
+	{
+		const char *function = trampoline_function(program);
+
+		if (kernel && function && hooks == HOOKS_TRAMPOLINES)
+			fn(ctx, function, bpf_program__autoload(program));
+	}
+	btf__free(kernel);
+}
+
+void plan__each(const struct bpf_object *object, enum plan_hooks hooks, plan_hook_fn fn, void *ctx)
+{
+	int tracefs = tracepoint__open_fs();
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, object)
+	{
+		const char *section = bpf_program__section_name(program);
+		const char *event = strrchr(section, '/');
+
+		if (bpf_program__autoload(program) && event && event != strchr(section, '/'))
+			fn(ctx, event + 1, true);
+		else if (strncmp(section, "raw_tp/", 7) == 0)
+			fn(ctx, section + 7, true);
+	}
+	if (hooks == HOOKS_CALLS)
+		each_call(syscall_plan, COUNT(syscall_plan), tracefs, fn, ctx);
+	each_call(both_plans, COUNT(both_plans), tracefs, fn, ctx);
+	each_function(object, hooks, fn, ctx);
+	if (tracefs >= 0)
+		close(tracefs);
+}
+
 void links__destroy(struct links *links)
 {
 	while (links->count)

@@ -40,6 +40,10 @@ int plan__choose(struct bpf_object *object, enum probe_plan plan, enum plan_hook
 /* Attaches the loaded programs; on an error those in *links stay the caller's to destroy. */
 int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links *links);
 
+/* Each place where the plan attaches; `there`: this kernel has it, and it is attached. */
+typedef void (*plan_hook_fn)(void *ctx, const char *name, bool there);
+void plan__each(const struct bpf_object *object, enum plan_hooks hooks, plan_hook_fn fn, void *ctx);
+
 void links__destroy(struct links *links);
 
 /* Numbers of this architecture's system calls: what the kernel side has as rt_nr. */

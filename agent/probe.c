@@ -378,6 +378,12 @@ const char *probe__plan_reason(const struct probe *probe)
 	return probe->reason;
 }
 
+void probe__hooks(const struct probe *probe, void (*fn)(void *ctx, const char *name, bool there),
+		  void *ctx)
+{
+	plan__each(probe->skel->obj, probe->hooks, fn, ctx);
+}
+
 enum probe_plan probe__plan(const struct probe *probe)
 {
 	return probe->plan;

@@ -67,6 +67,10 @@ int probe__unpin(const char *pin_dir);
 enum probe_plan probe__plan(const struct probe *probe);
 const char *probe__plan_reason(const struct probe *probe);
 
+/* Each hook of the plan: the kernel's function or tracepoint, and whether this kernel has it. */
+void probe__hooks(const struct probe *probe, void (*fn)(void *ctx, const char *name, bool there),
+		  void *ctx);
+
 /* The ring, and the descriptor that is readable when enough waits in it. */
 struct ring *probe__ring(struct probe *probe);
 int probe__wake_fd(const struct probe *probe);

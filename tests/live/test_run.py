@@ -73,10 +73,18 @@ def _():
             assert option in page, (command, option)
 
 
-@test("doctor -j is JSON, and says which plan")
+@test("doctor -j is JSON: each check, the plan and why, each hook; a lack has its mend")
 def _():
     report = json.loads(call("doctor", "-j").stdout)
-    assert any(word in json.dumps(report) for word in ("syscall", "fentry")), report
+    checks = {check["name"]: check for check in report["checks"]}
+    assert report["capture"] and report["plan"] in ("syscall", "fentry"), report
+    for name in ("kernel", "btf", "CAP_BPF", "lockdown", "tracepoints", "cgroup", "bpffs", "programs", "plan", "hooks"):
+        assert checks[name]["found"], checks
+    assert checks["plan"]["found"].startswith(report["plan"] + ": "), checks["plan"]
+    assert all(check["mend"] for check in checks.values() if check["state"] != "ok"), checks
+    states = {hook["name"]: hook["state"] for hook in report["hooks"]}
+    assert states["sched_process_exec"] == states["sys_enter_epoll_pwait"] == "attached", states
+    assert set(states.values()) <= {"attached", "absent"}, states
 
 
 @test("the command's status is passed on")
