@@ -9,6 +9,7 @@
 #include "agent/log.h"
 #include "agent/options.h"
 #include "agent/run.h"
+#include "agent/secret.h"
 
 struct values {
 	int output, plan, evidence;
@@ -205,6 +206,7 @@ int cmd_run(int argc, char **argv)
 		values.headers.items[0] = "x-baseten-request-id";
 	fill(&config, &values);
 	destination__init(&destination);
+	secret__guard_process(); /* curl, too, has the header's value in memory */
 	status = read_destination(&destination, &config);
 	if (!status)
 		status = obstacle();

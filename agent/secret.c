@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include "agent/secret.h"
 
@@ -15,12 +14,7 @@ struct secret {
 
 int secret__guard_process(void)
 {
-	const struct rlimit none = { 0, 0 };
-
-	if (prctl(PR_SET_DUMPABLE, 0) < 0)
-		return -errno;
-	/* A pipe in core_pattern gets the core whatever the limit, but not of an undumpable one. */
-	return setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
+	return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
 }
 
 /* sodium_malloc() locks the pages, puts guards around them and sets MADV_DONTDUMP. */

@@ -14,8 +14,9 @@
 struct secret;
 
 /*
- * For the whole process: no core dump, and /proc/PID belongs to root (PR_SET_DUMPABLE). Call
- * before the first secret is read. 0 or negative errno.
+ * For the whole process, not for what it executes: no core dump, not into a pipe either, and
+ * /proc/PID belongs to root (PR_SET_DUMPABLE). Call before the first secret is read. 0 or negative
+ * errno.
  */
 int secret__guard_process(void);
 
