@@ -9,7 +9,7 @@
 
 #include "agent/record.h"
 
-#define JSON_TOKENS 256              /* a line with more is plain text to us */
+#define JSON_DEPTH 64                /* a line with values deeper than this is plain text to us */
 #define JSON_TEXT_BYTES (256 * 1024) /* room for unescaped text of one line */
 
 struct json_line {

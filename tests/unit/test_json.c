@@ -112,20 +112,50 @@ static void test_not_an_object(void **state)
 			fail_msg("taken: %s", lines[i]);
 }
 
-static void test_too_many_tokens(void **state)
+static void test_depth(void **state)
 {
-	char text[8192] = "{\"message\":\"m\",\"a\":[0";
+	char text[512];
 	struct json_line json;
-	size_t len = strlen(text);
 
-	/* the object, two names, a message and the list are five tokens */
-	for (int i = 6; i < JSON_TOKENS; i++)
-		len += snprintf(text + len, sizeof(text) - len, ",0");
-	strcpy(text + len, "]}");
-	assert_str(read_line(text).message, "m");
-	strcpy(text + len, ",0]}");
-	assert_int_equal(json_reader__line(reader, str_from(text), &json), -EINVAL);
+	for (int depth = JSON_DEPTH; depth <= JSON_DEPTH + 1; depth++) {
+		size_t len = sprintf(text, "{\"message\":\"m\",\"a\":");
+
+		for (int i = 0; i < depth; i++)
+			len += sprintf(text + len, "[");
+		for (int i = 0; i < depth; i++)
+			len += sprintf(text + len, "]");
+		sprintf(text + len, "}");
+		assert_int_equal(json_reader__line(reader, str_from(text), &json),
+				 depth > JSON_DEPTH ? -EINVAL : 0);
+	}
 	assert_null(json.message.data);
+}
+
+static void test_grammar(void **state)
+{
+	static const char *const good[] = {
+		"{}",
+		"{ }",
+		"{\"a\":[]}",
+		"{\"a\":{}}",
+		"{\"a\" : [ 1 , \"2\" , { \"b\" : null } ] , \"c\" : -1.5e3 }",
+		"{\"a\":[[],{},[{}]],\"b\":true}",
+		"{\"a\":\"\\\\\"}"
+	};
+	static const char *const bad[] = {
+		"{\"a\"}",      "{\"a\":}",     "{\"a\":1,}",      "{,\"a\":1}",
+		"{\"a\":1 2}",  "{\"a\":[1,]}", "{\"a\":[1}",      "{\"a\":{\"b\"}}",
+		"{\"a\":{1}}",  "{\"a\":\"}",   "{\"a\":\"\\x\"}", "{\"a\":\"\\u12g4\"}",
+		"{\"a\":[1]]}", "{\"a\":x}",    "{\"a\":\"\\\"}",  "{\"a\":{\"b\":1,}}"
+	};
+	struct json_line json;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (json_reader__line(reader, str_from(good[i]), &json))
+			fail_msg("not taken: %s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (json_reader__line(reader, str_from(bad[i]), &json) != -EINVAL)
+			fail_msg("taken: %s", bad[i]);
 }
 
 int main(void)
@@ -134,7 +164,8 @@ int main(void)
 		cmocka_unit_test(test_truss),         cmocka_unit_test(test_custom_server),
 		cmocka_unit_test(test_numeric_level), cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_surrogates),    cmocka_unit_test(test_nested_does_not_leak),
-		cmocka_unit_test(test_not_an_object), cmocka_unit_test(test_too_many_tokens),
+		cmocka_unit_test(test_not_an_object), cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_grammar),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
