@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,9 +81,9 @@ static void put_open_length(uint8_t *to, size_t len)
 static uint8_t *put_fixed64(uint8_t *to, uint8_t tag, uint64_t value)
 {
 	*to++ = tag;
-	for (int i = 0; i < 8; i++)
-		*to++ = (uint8_t)(value >> (8 * i));
-	return to;
+	value = htole64(value);
+	memcpy(to, &value, sizeof(value));
+	return to + sizeof(value);
 }
 
 static uint8_t *put_bytes(uint8_t *to, uint8_t tag, const void *data, size_t len)

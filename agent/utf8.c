@@ -37,8 +37,13 @@ size_t utf8__sequence(const char *text, size_t len)
 static size_t ascii_len(const char *text, size_t len)
 {
 	size_t at = 0;
-	uint64_t word;
+	uint64_t word, words[4];
 
+	for (; at + sizeof(words) <= len; at += sizeof(words)) {
+		memcpy(words, text + at, sizeof(words));
+		if ((words[0] | words[1] | words[2] | words[3]) & HIGH_BITS)
+			break;
+	}
 	for (; at + sizeof(word) <= len; at += sizeof(word)) {
 		memcpy(&word, text + at, sizeof(word));
 		if (word & HIGH_BITS)
