@@ -144,7 +144,7 @@ int main(int argc, char **argv)
 	bool only_lines = !strcmp(last, "line"), compressed = !strcmp(last, "gzip");
 	struct bench bench = { 0 };
 	struct pipeline_config config = { .sink = on_record, .sink_ctx = &bench };
-	struct replica_table *table = replica_table__new(&(struct replica){ 0 });
+	struct replica_table *table = replica_table__new(NULL);
 	struct pipeline *pipeline = pipeline__new(&config, table);
 	double cpu;
 
@@ -160,13 +160,13 @@ int main(int argc, char **argv)
 					 "baseten", on_payload, &bench);
 	for (uint64_t i = 0; i < replicas; i++) {
 		char name[16];
-		struct replica replica = { .replica = { name, (size_t)sprintf(name, "r%04u",
-									      (unsigned)i) },
-					   .model_id = STR("abcd1234"),
-					   .model_version_id = STR("v1234567"),
-					   .environment = STR("production") };
+		struct identity identity = { .text = { [IDENTITY_REPLICA] = name,
+						       [IDENTITY_MODEL] = "abcd1234",
+						       [IDENTITY_VERSION] = "v1234567",
+						       [IDENTITY_ENVIRONMENT] = "production" } };
 
-		replica_table__set(table, i + 100, &replica);
+		snprintf(name, sizeof(name), "r%04u", (unsigned)i);
+		replica_table__set(table, i + 100, &identity, &(struct identity){ 0 });
 	}
 	for (uint64_t i = 1; i <= requests; i++)
 		begin_request(pipeline, i, i % replicas + 100);
@@ -178,7 +178,7 @@ int main(int argc, char **argv)
 
 		f->head.time_ns = 1000000000 + i;
 		if (bench.lines)
-			line_assembler__fragment(bench.lines, f);
+			line_assembler__fragment(bench.lines, f, i);
 		else
 			pipeline__event(pipeline, &f->head, sizeof(*f) + f->len);
 		if (i % ROUND == ROUND - 1)
