@@ -67,7 +67,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live kills servers vmtest chart image lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live kills servers churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -101,6 +101,9 @@ servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root
 
 kills: $(OUTPUT)/reqtap $(LIVE) ## kill -9 the agent KILLS=200 times under load, and restart it (root)
 	$(Q)KILLS=$(KILLS) /usr/bin/python3 tests/run.py --output $(OUTPUT) --only node_kill --timeout 3000 live
+
+churn: $(OUTPUT)/reqtap ## 100 containers come, go and are relabelled for 10 minutes (root)
+	$(Q)REQTAP_CHURN_S=600 REQTAP_CHURN_COUNT=100 /usr/bin/python3 tests/live/test_node_churn.py
 
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'

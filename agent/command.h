@@ -15,6 +15,7 @@
 
 int cmd_run(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

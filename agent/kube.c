@@ -46,7 +46,8 @@ int64_t kube__time(const char *text)
 	const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
 	int64_t ns = 0, digit = NS / 10;
 
-	if (!rest || tm.tm_year < 70)
+	/* from 1970 on, and before 64 bits of nanoseconds end, in 2262 */
+	if (!rest || tm.tm_year < 70 || tm.tm_year > 300)
 		return 0;
 	if (*rest == '.')
 		for (rest++; *rest >= '0' && *rest <= '9'; rest++, digit /= 10)

@@ -13,6 +13,7 @@ struct command {
 static const struct command commands[] = {
 	{ "run", cmd_run, "capture one command: the laptop and the test bench" },
 	{ "agent", cmd_agent, "the node daemon: capture containers, export what they log" },
+	{ "events", cmd_events, "tell what happens to the deployments of a cluster" },
 	{ "doctor", cmd_doctor, "what this kernel allows, what is missing, how to mend it" },
 	{ "connection", cmd_connection, "set, show, test or remove the one OTLP destination" },
 	{ "version", cmd_version, "print the version" },

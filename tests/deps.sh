@@ -15,7 +15,7 @@ packages() {
 	test)
 		echo libcmocka-dev clang-format libclang-rt-14-dev valgrind shellcheck codespell \
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
-			openssl python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps \
+			openssl python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
 			nginx-light tinyproxy-bin
 		;;
 	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl ;;

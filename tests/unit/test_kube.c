@@ -265,6 +265,7 @@ static void test_time(void **state)
 	assert_int_equal(kube__time("1970-01-01T00:00:01Z"), 1000000000);
 	assert_int_equal(kube__time("1970-01-01T00:00:01.000250Z"), 1000250000);
 	assert_int_equal(kube__time("1970-01-01T00:00:01+01:00"), 0);
+	assert_int_equal(kube__time("4052-01-01T00:00:01Z"), 0);
 	assert_int_equal(kube__time("soon"), 0);
 	assert_int_equal(kube__time(NULL), 0);
 }
