@@ -215,6 +215,7 @@ static void on_line(void *ctx, const struct line *line)
 		copy.tgid = origin.tgid;
 		copy.tid = origin.tid;
 		copy.time_ns = origin.time_ns;
+		copy.first_write_ns = origin.first_write_ns;
 		copy.relayed = true;
 	}
 	if (!traceback_joiner__line(p->tracebacks, &copy))

@@ -90,8 +90,12 @@ void relay__origin(struct relay *relay, const struct line *line)
 		free(waiting);
 		return;
 	}
-	waiting->origin =
-		(struct origin){ line->request, line->time_ns, line->tgid, line->tid, line->unit };
+	waiting->origin = (struct origin){ .request = line->request,
+					   .time_ns = line->time_ns,
+					   .first_write_ns = line->first_write_ns,
+					   .tgid = line->tgid,
+					   .tid = line->tid,
+					   .unit = line->unit };
 	LL_APPEND(same->list, waiting);
 	relay->count++;
 }

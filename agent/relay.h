@@ -16,6 +16,7 @@
 struct origin {
 	uint64_t request;
 	uint64_t time_ns;
+	uint64_t first_write_ns;
 	uint32_t tgid, tid;
 	uint8_t unit;
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include "agent/level.h"
 
 #define START "Traceback (most recent call last):"
 
@@ -93,8 +94,11 @@ static bool is_chain(struct str s)
 	       starts_with(s, "The above exception was the direct cause");
 }
 
-/* What does not fit is left out, at the end of a character: the bound is the record's. */
-static void append(struct open_traceback *open, struct str text)
+/*
+ * What does not fit is left out, at the end of a character: the bound is the record's. `more`: of
+ * the exception's message, which has several lines.
+ */
+static void append(struct open_traceback *open, struct str text, bool more)
 {
 	size_t room = TRACEBACK_MAX_BYTES - open->len;
 
@@ -108,8 +112,10 @@ static void append(struct open_traceback *open, struct str text)
 			text.len--;
 	}
 	memcpy(open->data + open->len, text.data, text.len);
-	/* without a head the message is the exception's line, the last that is no frame */
-	if (!open->has_head && text.len && text.data[0] != ' ') {
+	/* without a head the message is the exception's: the last that is no frame, to its end */
+	if (!open->has_head && text.len && more) {
+		open->message_len = open->len + text.len - open->message_at;
+	} else if (!open->has_head && text.len && text.data[0] != ' ') {
 		open->message_at = open->len;
 		open->message_len = text.len;
 	}
@@ -130,13 +136,19 @@ static struct open_traceback *begin(struct traceback_joiner *joiner, const struc
 	open->key = (struct open_key){ line->inode, line->device, line->tid };
 	open->line = *line;
 	open->last_ns = line->time_ns;
-	append(open, line->text);
+	append(open, line->text, false);
 	if (is_head) {
 		open->has_head = true;
 		open->text_at = open->len;
 	}
 	HASH_ADD(hh, joiner->open, key, sizeof(open->key), open);
 	return open;
+}
+
+/* Another record in the same write, from a buffer that held several. */
+static bool begins_record(struct str s)
+{
+	return s.len && (s.data[0] == '{' || level__from_line(s));
 }
 
 /* Does the line go on with an open traceback? Moves its part on. */
@@ -157,8 +169,7 @@ static bool goes_on(struct open_traceback *open, const struct line *line)
 	if (is_chain(text))
 		return true;
 	/* an empty line before a chain, or a message of several lines: both in one write */
-	return line->first_write_ns == open->last_ns &&
-	       (indented || !text.len || line->rest.len == 0);
+	return line->first_write_ns == open->last_ns && (indented || !begins_record(text));
 }
 
 /* Blank lines before a chain come in a write of their own from print_exc. */
@@ -171,12 +182,14 @@ bool traceback_joiner__line(struct traceback_joiner *joiner, const struct line *
 {
 	struct open_key key = { line->inode, line->device, line->tid };
 	struct open_traceback *open = NULL;
+	bool had_exception;
 
 	if (joiner->open)
 		HASH_FIND(hh, joiner->open, &key, sizeof(key), open);
+	had_exception = open && open->part == PART_EXCEPTION;
 	if (open && open->line.request == line->request &&
 	    (goes_on(open, line) || chain_may_follow(open, line))) {
-		append(open, line->text);
+		append(open, line->text, had_exception && open->part == PART_EXCEPTION);
 		open->last_ns = line->time_ns;
 	} else {
 		if (open)
@@ -186,8 +199,8 @@ bool traceback_joiner__line(struct traceback_joiner *joiner, const struct line *
 		open = begin(joiner, line, !is_start(line->text));
 		return open != NULL;
 	}
-	/* logging writes head, traceback and message at once: its end is the end */
-	if (open->has_head && open->part == PART_EXCEPTION && !line->rest.len)
+	/* logging writes head, traceback and message at once: its end is the end. Not a relay's. */
+	if (open->has_head && open->part == PART_EXCEPTION && !line->rest.len && !line->relayed)
 		hand_out(joiner, open);
 	return true;
 }

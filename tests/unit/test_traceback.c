@@ -62,6 +62,34 @@ static void test_one_write_with_head(void **state)
 	traceback_joiner__free(joiner);
 }
 
+static void test_message_of_several_lines(void **state)
+{
+	struct seen seen = { 0 };
+	struct traceback_joiner *joiner = traceback_joiner__new(keep, &seen);
+
+	put(joiner, 1, 10, "ERROR failed\n" START "\n" FRAME "\nValueError: a\nb\nc\n");
+	put(joiner, 2, 20, START "\n" FRAME "\nValueError: d\ne\nf\n");
+	traceback_joiner__tick(joiner, 20 + TRACEBACK_WAIT_NS);
+	assert_int_equal(seen.count, 2);
+	assert_string_equal(seen.got[0].message, "ERROR failed");
+	assert_string_equal(seen.got[0].text, START "\n" FRAME "\nValueError: a\nb\nc");
+	assert_string_equal(seen.got[1].message, "ValueError: d\ne\nf");
+	assert_string_equal(seen.got[1].text, START "\n" FRAME "\nValueError: d\ne\nf");
+	traceback_joiner__free(joiner);
+}
+
+/* A buffer that held several records is flushed in one write. */
+static void test_another_record_in_the_same_write(void **state)
+{
+	struct seen seen = { 0 };
+	struct traceback_joiner *joiner = traceback_joiner__new(keep, &seen);
+
+	assert_int_equal(put(joiner, 1, 10, START "\n" FRAME "\nKeyError\nINFO: next\n"), 3);
+	assert_int_equal(put(joiner, 1, 20, START "\n" FRAME "\nKeyError\n{\"a\": 1}\n"), 3);
+	assert_int_equal(seen.count, 2);
+	traceback_joiner__free(joiner);
+}
+
 static void test_write_per_line(void **state)
 {
 	struct seen seen = { 0 };
@@ -179,6 +207,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_write_with_head),
+		cmocka_unit_test(test_message_of_several_lines),
+		cmocka_unit_test(test_another_record_in_the_same_write),
 		cmocka_unit_test(test_write_per_line),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_threads_interleave),
