@@ -144,6 +144,8 @@ static struct known *find(struct attribute *a, uint64_t seq)
 
 static enum evidence unit_evidence(uint8_t unit)
 {
+	if (unit == RT_UNIT_HANDOFF)
+		return EVIDENCE_HANDOFF;
 	return unit == RT_UNIT_THREAD ? EVIDENCE_THREAD : EVIDENCE_UNIT;
 }
 
@@ -208,6 +210,16 @@ struct attribution attribute__line(struct attribute *a, const struct line *line,
 {
 	struct attribution result = decide(a, line, line_id);
 
+	a->stats.by_evidence[result.evidence]++;
+	return result;
+}
+
+struct attribution attribute__handoff(struct attribute *a, uint64_t seq)
+{
+	struct attribution result = settle(a, seq, EVIDENCE_HANDOFF);
+
+	a->stats.none[NONE_NO_REQUEST]--; /* as it was counted when it came */
+	a->stats.by_evidence[EVIDENCE_NONE]--;
 	a->stats.by_evidence[result.evidence]++;
 	return result;
 }

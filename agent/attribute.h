@@ -59,6 +59,9 @@ void attribute__response(struct attribute *attribute, const struct event_respons
 struct attribution attribute__line(struct attribute *attribute, const struct line *line,
 				   struct str line_id);
 
+/* A line that attribute__line() found no request for is of `seq`: a thread wrote its response. */
+struct attribution attribute__handoff(struct attribute *attribute, uint64_t seq);
+
 /* Forgets requests that ended long enough ago; returns when to call again. */
 uint64_t attribute__tick(struct attribute *attribute, uint64_t now_ns);
 

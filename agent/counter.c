@@ -28,6 +28,7 @@ static const struct counter counters[RT_COUNTERS] = {
 	[RT_REQUEST_FULL] = { "requests_full", "too many requests", COUNTER_LESS },
 	[RT_OWNER_FULL] = { "owners_full", "too many units", COUNTER_LESS },
 	[RT_STREAM_FULL] = { "streams_full", "too many streams", COUNTER_LOST },
+	[RT_JOB_FULL] = { "jobs_full", "too many threads", COUNTER_LESS },
 	[RT_PROCESS_FULL] = { "processes_full", "too many processes", COUNTER_LOST },
 	[RT_RUNTIME_FULL] = { "runtimes_full", "too many processes with a known runtime",
 			      COUNTER_LESS },

@@ -202,6 +202,7 @@ static void line_begin(struct line_assembler *a, const struct event_fragment *f,
 		.tid = f->tid,
 		.origin = f->flags & RT_FRAGMENT_ORIGIN,
 		.lost_reason = f->lost_reason,
+		.doubt = f->flags & RT_FRAGMENT_DOUBT,
 	};
 	loss_table__fragment(a->losses, f, &line->lost_writes, &line->lost_bytes);
 }
@@ -316,6 +317,7 @@ static int part_take(struct line_assembler *a, struct part **ppart, const struct
 		part->disagrees = true;
 	}
 	part->line.time_ns = f->head.time_ns;
+	part->line.doubt |= line->doubt;
 	return part->cut ? (part->cut += len, 0) : part_append(a, part, data, len);
 }
 

@@ -43,6 +43,7 @@ struct line {
 	uint8_t unit;         /* enum rt_unit_kind */
 	uint8_t stream;       /* enum rt_stream_kind */
 	bool origin;          /* of an inner stream: no record */
+	bool doubt;           /* RT_FRAGMENT_DOUBT: a hand-off may name its request */
 	bool relayed;         /* its request is the one of the origin line */
 	struct str rest;      /* what follows in its fragment: a traceback is seen coming */
 	uint32_t lost_writes; /* whole or in part, on this stream just before this line */

@@ -35,6 +35,7 @@ struct pipeline {
 	struct json_reader *json;
 	struct attribute *attribute;
 	struct relay *relay;
+	struct handoff *handoff;
 	struct stream_time *streams;
 	/* read once a round: two clock reads a record cost more than its parsing */
 	uint64_t boot_to_unix_ns;
@@ -116,16 +117,46 @@ static void set_trace(struct record *record, const struct request *request)
 	record->trace_flags = hex_bytes(text + 53, flags, 1) ? 0 : flags[0];
 }
 
-static void deliver(struct pipeline *p, struct record *record, const struct line *line)
+static void hand_out(struct pipeline *p, struct record *record)
 {
-	record->time_ns = stream_time(p, line);
 	record->observed_ns = record->time_ns > p->observed_ns ? record->time_ns : p->observed_ns;
-	if (p->was_durable)
-		return;
-	record->replica = replica_table__get(p->replicas, line->container);
-	record->container = line->container;
+	record->replica = replica_table__get(p->replicas, record->container);
 	p->stats.records++;
 	p->config.sink(p->config.sink_ctx, record);
+}
+
+/* What a line says about its record, its time on the stream among it. */
+static void place(struct pipeline *p, struct record *record, const struct line *line)
+{
+	record->time_ns = stream_time(p, line);
+	record->container = line->container;
+}
+
+static void deliver(struct pipeline *p, struct record *record, const struct line *line)
+{
+	place(p, record, line);
+	if (!p->was_durable)
+		hand_out(p, record);
+}
+
+static void set_request(struct record *record, const struct attribution *attribution)
+{
+	record->request_id = attribution->id;
+	record->evidence = attribution->evidence;
+	if (attribution->request && attribution->id.len)
+		set_trace(record, attribution->request);
+}
+
+static void on_settled(void *ctx, struct record *record, uint64_t seq)
+{
+	struct pipeline *p = ctx;
+	struct attribution attribution;
+
+	if (seq) {
+		attribution = attribute__handoff(p->attribute, seq);
+		set_request(record, &attribution);
+	}
+	hand_out(p, record);
 }
 
 /* What is missing is said where it is missing. Which lines the lost bytes held, nobody knows. */
@@ -172,14 +203,14 @@ static void make_record(struct pipeline *p, const struct line *line, struct str 
 	if (!record.severity && exc_info.len)
 		record.severity = SEVERITY_ERROR; /* an exception's own report */
 	attribution = attribute__line(p->attribute, line, json.request_id);
-	record.request_id = attribution.id;
-	record.evidence = attribution.evidence;
-	if (attribution.request && attribution.id.len)
-		set_trace(&record, attribution.request);
+	set_request(&record, &attribution);
 	record.tgid = line->tgid;
 	record.tid = line->tid;
 	record.stream = line->stream;
-	deliver(p, &record, line);
+	place(p, &record, line);
+	if (!p->was_durable &&
+	    (attribution.evidence || !line->doubt || !handoff__hold(p->handoff, &record, line)))
+		hand_out(p, &record);
 	if (!line->cut_bytes)
 		return;
 	snprintf(cut, sizeof(cut), "reqtap: the line before was cut, %u bytes are missing",
@@ -236,7 +267,8 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 	p->attribute = attribute__new(&config->attribute, config->request_lookup,
 				      config->request_lookup_ctx);
 	p->relay = relay__new();
-	if (!p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
+	p->handoff = handoff__new(on_settled, p);
+	if (!p->handoff || !p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
 		return pipeline__free(p);
 	p->origins[0] = p->origins[1] = UINT64_MAX;
 	read_clocks(p);
@@ -258,6 +290,7 @@ struct pipeline *pipeline__free(struct pipeline *p)
 	json_reader__free(p->json);
 	attribute__free(p->attribute);
 	relay__free(p->relay);
+	handoff__free(p->handoff);
 	free(p);
 	return NULL;
 }
@@ -268,6 +301,14 @@ static void on_exit_event(struct pipeline *p, const struct event_process *event)
 
 	line_assembler__exit(p->lines, event->tgid, event->tid, last);
 	traceback_joiner__exit(p->tracebacks, event->tid);
+	handoff__exit(p->handoff, event->tgid, event->tid);
+}
+
+static void on_handoff(struct pipeline *p, const struct event_handoff *event)
+{
+	/* what the thread has begun and not ended is older than its response */
+	traceback_joiner__exit(p->tracebacks, event->tid);
+	handoff__settle(p->handoff, event);
 }
 
 /* The head's own length is checked by the caller; each kind's here. */
@@ -289,6 +330,11 @@ static int dispatch(struct pipeline *p, const struct event *event, size_t len)
 		if (len < sizeof(struct event_response))
 			return -EPROTO;
 		attribute__response(p->attribute, (const void *)event);
+		return 0;
+	case RT_EVENT_HANDOFF:
+		if (len < sizeof(struct event_handoff))
+			return -EPROTO;
+		on_handoff(p, (const void *)event);
 		return 0;
 	case RT_EVENT_EXEC:
 	case RT_EVENT_EXIT:
@@ -330,7 +376,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t pipeline__held(const struct pipeline *p, uint64_t *ret_unsent)
 {
-	*ret_unsent = traceback_joiner__held(p->tracebacks);
+	*ret_unsent = earlier(traceback_joiner__held(p->tracebacks), handoff__held(p->handoff));
 	return earlier(earlier(*ret_unsent, line_assembler__held(p->lines)),
 		       earlier(p->origins[0], p->origins[1]));
 }
@@ -355,6 +401,7 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 	replica_table__now(p->replicas, now_ns);
 	due = line_assembler__tick(p->lines, now_ns);
 	due = earlier(due, traceback_joiner__tick(p->tracebacks, now_ns));
+	due = earlier(due, handoff__tick(p->handoff, now_ns));
 	if (p->attribute_due <= now_ns)
 		p->attribute_due = attribute__tick(p->attribute, now_ns);
 	if (p->replica_due <= now_ns)
@@ -369,11 +416,13 @@ void pipeline__flush(struct pipeline *p)
 	p->origins[0] = p->origins[1] = UINT64_MAX;
 	line_assembler__flush(p->lines);
 	traceback_joiner__exit(p->tracebacks, 0);
+	handoff__flush(p->handoff);
 }
 
 void pipeline__stats(const struct pipeline *p, struct pipeline_stats *ret)
 {
 	*ret = p->stats;
 	ret->line = line_assembler__stats(p->lines);
+	ret->handoff = handoff__stats(p->handoff);
 	ret->attribute = attribute__stats(p->attribute);
 }

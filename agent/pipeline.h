@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include "agent/attribute.h"
+#include "agent/handoff.h"
 #include "agent/line.h"
 #include "agent/record.h"
 #include "agent/replica.h"
@@ -18,7 +19,8 @@ struct pipeline_config {
 	struct attribute_config attribute;
 	int (*request_lookup)(void *ctx, uint64_t seq, struct request *ret);
 	void *request_lookup_ctx;
-	record_fn sink; /* gets every record, in order per stream */
+	record_fn sink; /* gets every record, in order per stream but for what agent/handoff.h holds
+			 */
 	void *sink_ctx;
 };
 
@@ -62,6 +64,7 @@ struct pipeline_stats {
 	uint64_t records;
 	uint64_t bad_events;
 	const struct line_stats *line;
+	const struct handoff_stats *handoff;
 	const struct attribute_stats *attribute;
 };
 

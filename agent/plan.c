@@ -84,6 +84,7 @@ static const struct attachment both_plans[] = {
 	{ "rt_wait_futex", "sys_enter_futex", 0, false },
 	{ "rt_enter_mmap", "sys_enter_mmap", 0, false },
 	{ "rt_exit_mmap", "sys_exit_mmap", 0, false },
+	{ "rt_wait_futexed", "sys_exit_futex", 0, false },
 };
 
 /* The kernel function of a trampoline program; NULL for other programs. */
@@ -292,6 +293,7 @@ static const struct fprobe {
 	{ "rt_k_file", false, FILE_FUNCTIONS },
 	{ "rt_k_send", false, { "inet_sendmsg", "inet6_sendmsg", "unix_stream_sendmsg" } },
 	{ "rt_k_receive", false, { "inet_recvmsg", "inet6_recvmsg", "unix_stream_recvmsg" } },
+	{ "rt_k_eventfd", false, { "eventfd_write" } },
 	{ "rt_k_accept", false, { "inet_accept", "unix_accept" } },
 	{ "rt_k_connect", false, { "inet_stream_connect", "unix_stream_connect" } },
 	{ "rt_k_splice", false, { "do_splice" } },

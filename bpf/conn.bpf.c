@@ -33,6 +33,8 @@ int rt_sock_state(u64 *ctx)
 	conn = bpf_map_lookup_elem(&rt_conn, &key);
 	if (!conn)
 		return 0;
+	if (state != TCP_CLOSE) /* which may be the peer's doing, in any thread's time */
+		handoff_gives_back(bpf_get_current_pid_tgid());
 	/* our side closes: that is how a response without a length ends (RFC 9112, section 6.3) */
 	if (conn->out.state == HTTP_UNTIL_CLOSE)
 		conn_answered(conn, RT_REQUEST_ANSWERED);

@@ -23,6 +23,11 @@ static __always_inline struct listen_key sock_listen_key(struct sock *sk)
 	return key;
 }
 
+static __always_inline bool sock_is_unix(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX;
+}
+
 /* A connection that was there before the attach: accepted ones have the listener's address. */
 static __always_inline u8 sock_direction(struct sock *sk)
 {

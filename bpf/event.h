@@ -53,6 +53,7 @@ enum rt_event_kind {
 	RT_EVENT_EXIT = 5,   /* struct event_process: a thread of a target ends */
 	RT_EVENT_CGROUP = 6, /* struct event_cgroup: a cgroup is made or removed */
 	RT_EVENT_MAP = 7,    /* struct event_map: a file is mapped executable in a target */
+	RT_EVENT_HANDOFF = 8, /* struct event_handoff: what a thread's waiting lines belong to */
 };
 
 /* Every ring record begins so. */
@@ -78,14 +79,16 @@ enum rt_unit_kind {
 	RT_UNIT_THREAD = 1,
 	RT_UNIT_PYTHON = 2, /* a CPython context */
 	RT_UNIT_GOROUTINE = 3,
-	RT_UNIT_STREAM = 4, /* an HTTP/2 stream, see bpf/http2.bpf.h */
+	RT_UNIT_STREAM = 4,  /* an HTTP/2 stream, see bpf/http2.bpf.h */
+	RT_UNIT_HANDOFF = 5, /* a thread that writes the response, see bpf/handoff.bpf.h */
 };
 
 enum rt_fragment_flags {
 	RT_FRAGMENT_ORIGIN = 1 << 0, /* written to an inner stream: attribution only, no record */
 	RT_FRAGMENT_LAST = 1 << 1,   /* the write's last chunk */
 	RT_FRAGMENT_TRUNCATED =
-		1 << 2, /* the write was longer than RT_WRITE_MAX; on the last chunk */
+		1 << 2,             /* the write was longer than RT_WRITE_MAX; on the last chunk */
+	RT_FRAGMENT_DOUBT = 1 << 3, /* no owner yet: an event_handoff of its thread may name one */
 };
 
 /*
@@ -149,6 +152,18 @@ struct event_response {
 	__u32 tid;
 	__u32 state; /* enum rt_request_state */
 	__u32 reserved;
+};
+
+/*
+ * The lines of a thread that were in doubt: those written at from_ns or later belong to `seq`, the
+ * earlier ones to none; seq 0: none of them has a request.
+ */
+struct event_handoff {
+	struct event head;
+	__u64 seq;
+	__u64 from_ns;
+	__u32 tgid;
+	__u32 tid;
 };
 
 struct event_process {
@@ -247,6 +262,12 @@ enum rt_owner_flags {
 	RT_OWNER_READER = 1 << 0, /* read the request itself; else a descendant */
 	RT_OWNER_LOOP = 1 << 1,   /* the thread runs an event loop: it is no unit by itself */
 	RT_OWNER_SENDS = 1 << 2,  /* of a connection: it answers by itself, not by what it starts */
+	RT_OWNER_HANDOFF = 1 << 3, /* writes the response to what another thread read */
+	RT_OWNER_TENTATIVE =
+		1 << 4,            /* reader that may pass on what it reads: seen at the response */
+	RT_OWNER_PROVEN = 1 << 5,  /* reader that has answered what it read */
+	RT_OWNER_PASSES = 1 << 6,  /* reader whose requests others answer */
+	RT_OWNER_PARTIAL = 1 << 7, /* reader that has not read all of the request's body */
 };
 
 struct owner {
@@ -351,6 +372,7 @@ enum rt_counter {
 	RT_STREAM_FULL,
 	RT_PROCESS_FULL,
 	RT_RUNTIME_FULL,
+	RT_JOB_FULL, /* threads whose jobs are not followed: no hand-off to them */
 	RT_COUNTERS,
 };
 
@@ -361,6 +383,7 @@ _Static_assert(sizeof(struct event_request) == 24 + 368, "ring layout");
 _Static_assert(sizeof(struct event_response) == 48, "ring layout");
 _Static_assert(sizeof(struct event_process) == 64, "ring layout");
 _Static_assert(sizeof(struct event_map) == 64, "ring layout");
+_Static_assert(sizeof(struct event_handoff) == 48, "ring layout");
 _Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
 _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");

@@ -80,6 +80,13 @@ int rt_out_page(u64 *ctx)
 	return 0;
 }
 
+SEC("fentry/eventfd_write")
+int rt_in_eventfd(u64 *ctx)
+{
+	enter_eventfd();
+	return 0;
+}
+
 SEC("fexit/inet_accept")
 int rt_out_accept(u64 *ctx)
 {

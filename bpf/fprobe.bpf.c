@@ -52,6 +52,13 @@ int rt_kr_message(struct pt_regs *ctx)
 	return 0;
 }
 
+SEC("kprobe.multi/eventfd")
+int rt_k_eventfd(struct pt_regs *ctx)
+{
+	enter_eventfd();
+	return 0;
+}
+
 SEC("kprobe.multi/accept")
 int rt_k_accept(struct pt_regs *ctx)
 {

@@ -42,13 +42,17 @@ static __always_inline void enter_file(struct kiocb *iocb, const struct iov_iter
 	u64 id = bpf_get_current_pid_tgid();
 	struct inflight call = { .sk = (u64)iocb, .hook = HOOK_FILE, .op = INFLIGHT_WRITE };
 	struct stream *stream;
+	u16 mode;
 
 	if (!container_current(id >> 32))
 		return;
-	file_key(BPF_CORE_READ(iocb, ki_filp), &call.key);
+	mode = file_key(BPF_CORE_READ(iocb, ki_filp), &call.key);
 	stream = stream_find(&call.key);
-	if (!stream)
+	if (!stream) {
+		if ((mode & S_IFMT) == S_IFIFO)
+			handoff_gives_back(id);
 		return;
+	}
 	to_stream(&call, stream);
 	if (!iter_segments(iter, &call.memory))
 		call.op = INFLIGHT_UNSEEN;
@@ -102,6 +106,8 @@ static __always_inline bool enter_socket(struct socket *socket, struct inflight 
 	}
 	sk = BPF_CORE_READ(socket, sk);
 	conn = sk ? conn_get(sk, call->key.inode, container) : 0;
+	if (conn && sent && conn->direction != CONN_IN && sock_is_unix(sk))
+		handoff_gives_back(bpf_get_current_pid_tgid());
 	if (!conn || conn->direction != CONN_IN)
 		return false;
 	call->sk = (u64)sk;
@@ -158,8 +164,18 @@ static __always_inline void socket_begin(struct socket *socket, u8 direction)
 		return;
 	file_key(file, &key);
 	conn_begin(sk, key.inode, direction, container);
-	if (direction == CONN_IN)
-		python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
+	if (direction != CONN_IN)
+		return;
+	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
+	handoff_accepts(bpf_get_current_pid_tgid());
+}
+
+static __always_inline void enter_eventfd(void)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (container_current(id >> 32))
+		handoff_gives_back(id);
 }
 
 /* Pages go into a pipe that is a stream: no write of the pipe's own sees them. */

@@ -144,8 +144,9 @@ struct inflight {
 	u16 lost_reason;
 	u32 lost_writes;
 	u32 lost_bytes;
-	u8 hook; /* enum inflight_hook */
-	u8 reserved[3];
+	u8 hook;  /* enum inflight_hook */
+	u8 doubt; /* RT_FRAGMENT_DOUBT */
+	u8 reserved[2];
 };
 
 /* pid_tgid -> struct inflight */

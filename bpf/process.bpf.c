@@ -10,7 +10,7 @@
 #include "bpf/ring.bpf.h"
 #include "bpf/runtime.bpf.h"
 #include "bpf/task.bpf.h"
-#include "bpf/unit.bpf.h"
+#include "bpf/handoff.bpf.h"
 
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";
@@ -141,6 +141,7 @@ int rt_process_exit(void *ctx)
 	last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	bpf_map_delete_elem(&rt_inflight, &id);
 	bpf_map_delete_elem(&rt_owner, &thread);
+	bpf_map_delete_elem(&rt_job, &id);
 	process_event(RT_EVENT_EXIT, task, container, last ? RT_PROCESS_LAST_THREAD : 0);
 	if (last) {
 		bpf_map_delete_elem(&rt_process, &tgid);

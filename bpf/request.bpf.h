@@ -7,6 +7,7 @@
 #define REQTAP_REQUEST_BPF_H
 
 #include "bpf/conn.bpf.h"
+#include "bpf/handoff.bpf.h"
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
@@ -137,6 +138,7 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 	if (err) {
 		count(RT_REQUEST_FULL);
 		unit_read_request(r->tgid, r->tid, 0, sk); /* not the former request's either */
+		handoff_reads((u64)r->tgid << 32 | r->tid, sk);
 		return;
 	}
 	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
@@ -152,6 +154,7 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 		count(RT_REQUESTS_WITHOUT_ID);
 	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
 	unit_read_request(r->tgid, r->tid, conn->pending_count > 1 ? 0 : r->seq, sk);
+	handoff_reads((u64)r->tgid << 32 | r->tid, sk);
 	request_announce(r, now);
 }
 
@@ -162,6 +165,10 @@ static __always_inline void conn_message_end(struct conn *conn, bool sent)
 		conn_answered(conn, RT_REQUEST_ANSWERED);
 		http__begin(&conn->out, &conn->unused);
 	} else {
+		if (conn->pending_count)
+			handoff_read_end(
+				conn->pending[(conn->pending_head + conn->pending_count - 1) &
+					      (CONN_PENDING - 1)]);
 		http__begin(&conn->in, &conn->found);
 	}
 }
@@ -176,6 +183,8 @@ static __always_inline void conn_head(struct conn *conn, u64 sk, bool sent)
 		unit_answers(bpf_get_current_pid_tgid() >> 32, sk);
 	if (sent && h->status >= 100 && h->status < 200 && h->status != 101)
 		http__begin(h, &conn->unused); /* interim (RFC 9110, 15.2): the response follows */
+	else if (sent && conn->pending_count)
+		handoff_response(conn->pending[conn->pending_head & (CONN_PENDING - 1)]);
 	if (h->state == HTTP_BODY && h->body_left == 0)
 		conn_message_end(conn, sent);
 }

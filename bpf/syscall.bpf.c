@@ -107,6 +107,16 @@ static __always_inline struct sock *inode_conn(struct file *file, struct inode *
 	return conn && conn->direction == CONN_IN ? sk : 0;
 }
 
+/* A pipe, an eventfd (an anonymous inode, of no type) or a unix socket that was not accepted: what
+ * threads wake one another by. */
+static __always_inline bool wakes_within(struct file *file, struct inode *inode)
+{
+	u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct sock *sk = type == S_IFSOCK ? file_sock(file) : 0;
+
+	return type == S_IFIFO || !type || (sk && sock_is_unix(sk));
+}
+
 /* Sent to a stream, to a connection, or to what is neither. */
 static __always_inline void sent(u64 id, u64 container, const struct moved *moved)
 {
@@ -132,6 +142,8 @@ static __always_inline void sent(u64 id, u64 container, const struct moved *move
 			sent_file((u64)sk, moved->bytes);
 		else if (sk)
 			call.sk = (u64)sk, conn_moved(&call, id, moved->bytes, true);
+		else if (wakes_within(file, inode))
+			handoff_gives_back(id);
 	}
 }
 
@@ -244,8 +256,10 @@ static __always_inline void begin(u32 fd, u8 direction, u64 container)
 	if (!sk)
 		return;
 	conn_begin(sk, key.inode, direction, container);
-	if (direction == CONN_IN)
-		python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
+	if (direction != CONN_IN)
+		return;
+	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
+	handoff_accepts(bpf_get_current_pid_tgid());
 }
 
 SEC("tp")

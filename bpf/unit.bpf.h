@@ -16,6 +16,13 @@ static __always_inline struct unit unit_thread(u32 tgid, u32 tid)
 	return (struct unit){ .tgid = tgid, .kind = RT_UNIT_THREAD, .id = tid };
 }
 
+static __always_inline bool request_open(u64 seq)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+
+	return request && request->state == RT_REQUEST_OPEN;
+}
+
 /* Not answered, or not long ago. */
 static __always_inline bool request_fresh(u64 seq, u64 now)
 {
@@ -51,6 +58,8 @@ static __always_inline u64 owner_request(const struct owner *owner, u64 now)
 		return owner_conn_request(owner, now, true);
 	if (owner->flags & RT_OWNER_READER)
 		return owner->request;
+	if (owner->flags & RT_OWNER_HANDOFF) /* a pool's thread goes on to its next job */
+		return request_open(owner->request) ? owner->request : 0;
 	return request_fresh(owner->request, now) ? owner->request : 0;
 }
 
@@ -121,13 +130,6 @@ static __always_inline bool sock_nonblocking(u64 key)
 	return BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK;
 }
 
-static __always_inline bool request_open(u64 seq)
-{
-	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
-
-	return request && request->state == RT_REQUEST_OPEN;
-}
-
 static __always_inline bool other_connection(u64 a, u64 b)
 {
 	struct request *one = bpf_map_lookup_elem(&rt_request, &a);
@@ -185,7 +187,7 @@ static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u6
 {
 	struct unit thread = unit_current(tgid, tid);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
-	u32 flags = owner ? owner->flags & RT_OWNER_LOOP : 0;
+	u32 flags = owner ? owner->flags & (RT_OWNER_LOOP | RT_OWNER_PROVEN | RT_OWNER_PASSES) : 0;
 
 	if (thread.kind == RT_UNIT_GOROUTINE) {
 		goroutine_reads(&thread, request);
@@ -193,9 +195,11 @@ static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u6
 	}
 	if (sock_nonblocking(sk) && python_read_request(tgid, tid, request, sk))
 		flags |= RT_OWNER_LOOP;
-	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request))
+	/* one whose body was not there yet may have been left to another thread */
+	if (owner && (owner->flags & RT_OWNER_READER) && !(owner->flags & RT_OWNER_PARTIAL) &&
+	    request_open(owner->request))
 		flags |= RT_OWNER_LOOP;
-	if (flags && sock_nonblocking(sk))
+	if ((flags & RT_OWNER_PASSES) || ((flags & RT_OWNER_LOOP) && sock_nonblocking(sk)))
 		request = 0;
 	unit_own(&thread, request, RT_OWNER_READER | flags);
 }
@@ -242,7 +246,7 @@ static __always_inline void unit_parks(u32 tgid, u32 tid)
 	struct unit thread = unit_thread(tgid, tid);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
 
-	if (owner && !(owner->flags & (RT_OWNER_READER | RT_OWNER_LOOP)))
+	if (owner && !(owner->flags & (RT_OWNER_READER | RT_OWNER_LOOP | RT_OWNER_HANDOFF)))
 		bpf_map_delete_elem(&rt_owner, &thread);
 }
 

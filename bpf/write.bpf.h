@@ -7,6 +7,7 @@
 #ifndef REQTAP_WRITE_BPF_H
 #define REQTAP_WRITE_BPF_H
 
+#include "bpf/handoff.bpf.h"
 #include "bpf/ring.bpf.h"
 #include "bpf/segment.bpf.h"
 #include "bpf/task.bpf.h"
@@ -96,7 +97,7 @@ static __always_inline void fragment_fill(struct event_fragment *f, const struct
 	f->chunk = call->chunk;
 	f->stream = call->stream;
 	f->unit = call->unit;
-	f->flags = flags | (call->inner ? RT_FRAGMENT_ORIGIN : 0);
+	f->flags = flags | call->doubt | (call->inner ? RT_FRAGMENT_ORIGIN : 0);
 	f->reserved = 0;
 	f->len = len;
 	f->reserved2 = 0;
@@ -244,6 +245,7 @@ static __always_inline bool write_begin(struct inflight *call, const struct stre
 	call->chunk = 0;
 	call->time_ns = bpf_ktime_get_boot_ns();
 	call->request = unit_current_request(id >> 32, id, call->time_ns, &unit);
+	call->doubt = handoff_doubt(id, &call->request, &unit) ? RT_FRAGMENT_DOUBT : 0;
 	call->unit = unit;
 	call->lost_writes = stream->lost_writes;
 	call->lost_bytes = stream->lost_bytes;

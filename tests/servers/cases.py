@@ -118,12 +118,12 @@ TLS = [
 REPORTED = [
     uvicorn("uvicorn-executor", "asyncio", "executor", recall=0),
     Case("gevent", [PYTHON, "{here}/gevent_app.py"], ["python3-gevent"], recall=0, access=1),
-    Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff", recall=0),
-    Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff", recall=0),
+    Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff"),
+    Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff"),
     Case("node-http", ["node", "{here}/node_http.js"], ["nodejs"], recall=0),
     Case("node-express", ["node", "{here}/node_http.js"], ["nodejs", "node-express"], recall=0, env={"FRAMEWORK": "express", "NODE_PATH": "/usr/share/nodejs"}),
     Case("puma", ["/usr/bin/puma", "--bind", "tcp://127.0.0.1:{port}", "--threads", "16:16", "--quiet", "{here}/config.ru"],
-         ["puma"], recall=0),
+         ["puma"], unit="handoff", recall=0.9),
     Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.7, access=1, options={"linger_s": 2}),
 ]
 

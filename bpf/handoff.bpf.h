@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * handoff: a request that one thread reads and another works on. Which thread took it from the
+ * queue cannot be seen; who writes its response can: that thread worked on it, since it began its
+ * job. A job begins where the thread is seen to take up new work:
+ *   - a thread that reads for others wakes it from a wait without a time limit;
+ *   - it has answered, and gives the connection back: by the eventfd or pipe that wakes its
+ *     reader, or by closing it.
+ * Nothing else begins one. What a thread writes between its response and the next begin may be
+ * the old request's or the next one's, and belongs to neither. A mutex is waited for with
+ * FUTEX_WAIT, the interpreter lock with a time limit: neither hands anything over.
+ *
+ * Lines written before the response wait for it in the agent (agent/handoff.h).
+ */
+#ifndef REQTAP_HANDOFF_BPF_H
+#define REQTAP_HANDOFF_BPF_H
+
+#include "bpf/ring.bpf.h"
+#include "bpf/unit.bpf.h"
+
+enum job_flags {
+	JOB_ANSWERED = 1 << 0, /* and has not given the connection back */
+	JOB_DOUBTED = 1 << 1,  /* lines of it wait in the agent */
+	JOB_ACCEPTS = 1 << 2,  /* the thread accepts connections */
+};
+
+/* What is known of a thread's present job. */
+struct job {
+	u64 begin_ns; /* 0: not seen */
+	u64 line_ns;  /* its first line in doubt; 0: none */
+	u64 request;  /* the last one that it answered */
+	u64 wait;     /* futex that it waits for; 0: none */
+	u64 wait_ns;
+	u32 flags;
+	u32 reserved;
+};
+
+/* pid_tgid -> struct job; emptied as threads end */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, struct job);
+} rt_job __weak SEC(".maps");
+
+/* A process some of whose threads read for others, or seem to. */
+struct pool {
+	u64 blurred_ns; /* last response that a thread wrote for another's work: whose is not known
+			 */
+	u32 hands_over; /* seen to, not only an event loop that reads */
+	u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct pool);
+} rt_pool __weak SEC(".maps");
+
+struct wake_key {
+	u64 address;
+	u32 tgid;
+	u32 reserved;
+};
+
+/* Futex -> when a reader last woke it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct wake_key);
+	__type(value, u64);
+} rt_wake __weak SEC(".maps");
+
+static __always_inline struct job *job_get(u64 id)
+{
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id), none = {};
+
+	if (job)
+		return job;
+	if (bpf_map_update_elem(&rt_job, &id, &none, BPF_NOEXIST))
+		count(RT_JOB_FULL);
+	return bpf_map_lookup_elem(&rt_job, &id);
+}
+
+static __always_inline struct pool *pool_get(u32 tgid)
+{
+	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid), none = {};
+
+	if (pool)
+		return pool;
+	bpf_map_update_elem(&rt_pool, &tgid, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&rt_pool, &tgid);
+}
+
+static __always_inline void job_begin(struct job *job)
+{
+	job->begin_ns = bpf_ktime_get_boot_ns();
+	job->line_ns = 0;
+}
+
+/* The waiting lines of a thread: those since `from` are of `seq`, the others of no request. */
+static __always_inline void handoff_settle(u64 id, u64 container, u64 seq, u64 from)
+{
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
+	struct event_handoff *event;
+
+	if (!job || !(job->flags & JOB_DOUBTED))
+		return;
+	job->flags &= ~JOB_DOUBTED;
+	event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
+	if (!event) {
+		count(RT_LOST_EVENT);
+		return;
+	}
+	event_begin(&event->head, RT_EVENT_HANDOFF, container, bpf_ktime_get_boot_ns());
+	event->seq = seq;
+	event->from_ns = from;
+	event->tgid = id >> 32;
+	event->tid = id;
+	ring_submit(event);
+}
+
+/* From here on it cannot be told what the thread's lines belong to, until a job begins. */
+static __always_inline void job_answers(u64 id, u64 seq)
+{
+	struct job *job = job_get(id);
+
+	if (!job)
+		return;
+	job->begin_ns = 0;
+	job->request = seq;
+	job->flags |= JOB_ANSWERED;
+}
+
+/* The reader itself answers: either it serves what it reads, or it sends for its workers. */
+static __always_inline void reader_answers(const struct request *request, u64 id, u64 now)
+{
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	u32 tgid = id >> 32;
+	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid);
+
+	if (!owner)
+		return;
+	if (owner->flags & RT_OWNER_TENTATIVE) {
+		owner->flags &= ~RT_OWNER_TENTATIVE;
+		owner->flags |= RT_OWNER_PROVEN;
+		handoff_settle(id, request->container, request->seq, request->begin_ns);
+	}
+	if (pool && (owner->flags & RT_OWNER_LOOP))
+		pool->blurred_ns = now;
+	else if (pool)
+		job_answers(id, request->seq);
+}
+
+/* The reader passes on what it reads: its own lines are of no request. */
+static __always_inline void reader_passes(const struct request *request)
+{
+	struct unit thread = unit_thread(request->tgid, request->tid);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+
+	if (!owner || owner->request != request->seq)
+		return;
+	owner->request = 0;
+	owner->flags &= ~RT_OWNER_TENTATIVE;
+	owner->flags |= RT_OWNER_LOOP | RT_OWNER_PASSES;
+	handoff_settle((u64)request->tgid << 32 | request->tid, request->container, 0, 0);
+}
+
+/* The current thread answers what another one read. */
+static __always_inline void worker_answers(const struct request *request, u64 id, u64 now)
+{
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	struct pool *pool = pool_get(id >> 32);
+	struct job *job = job_get(id);
+	u64 from;
+
+	reader_passes(request);
+	if (!pool || !job)
+		return;
+	pool->hands_over = 1;
+	if (owner && (owner->flags & RT_OWNER_LOOP)) {
+		pool->blurred_ns = now;
+		return;
+	}
+	from = job->begin_ns;
+	if (from < request->begin_ns) /* at work before the request was read: for something else */
+		from = job->line_ns && job->line_ns < request->begin_ns ? 0 : request->begin_ns;
+	if (!job->begin_ns || job->begin_ns <= pool->blurred_ns)
+		from = 0;
+	handoff_settle(id, request->container, from ? request->seq : 0, from);
+	job_answers(id, request->seq);
+	unit_own(&thread, request->seq, RT_OWNER_HANDOFF);
+}
+
+/*
+ * The head of the response to `seq` has been sent by the current thread. Where that runs finer
+ * units, it is no evidence: goroutines change threads. Global: see conn_word().
+ */
+__weak int handoff_response(u64 seq)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
+
+	if (!request || request->tgid != id >> 32 ||
+	    unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
+		return 0;
+	if (request->tid == (u32)id)
+		reader_answers(request, id, now);
+	else
+		worker_answers(request, id, now);
+	return 0;
+}
+
+/* The current thread has woken a reader, or closed a connection. */
+static __always_inline void handoff_gives_back(u64 id)
+{
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
+
+	if (!job || !(job->flags & JOB_ANSWERED) || request_open(job->request))
+		return;
+	job->flags &= ~JOB_ANSWERED;
+	job_begin(job);
+}
+
+/*
+ * The current thread has read a request. One that accepts connections too, and reads without
+ * blocking, may be about to pass it on: what it writes first waits for its first response.
+ */
+static __always_inline void handoff_reads(u64 id, u64 sk)
+{
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
+
+	if (!owner || unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
+		return;
+	if (owner->flags & RT_OWNER_LOOP) {
+		pool_get(id >> 32);
+		return;
+	}
+	owner->flags |= RT_OWNER_PARTIAL;
+	if (!job)
+		return;
+	job->begin_ns = 0;
+	job->flags &= ~JOB_ANSWERED;
+	if (!(owner->flags & RT_OWNER_PROVEN) && (job->flags & JOB_ACCEPTS) && sock_nonblocking(sk))
+		owner->flags |= RT_OWNER_TENTATIVE;
+}
+
+/*
+ * The current thread has read the last byte of `seq`. Where that is not the one that read its
+ * head, it is the reader: a pool's thread may look at a connection and give it back unread.
+ */
+__weak int handoff_read_end(u64 seq)
+{
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
+	u64 id = bpf_get_current_pid_tgid();
+	u32 tgid = id >> 32, tid = id;
+	struct owner *owner;
+	struct unit thread;
+
+	if (!request || request->tgid != tgid)
+		return 0;
+	thread = unit_thread(tgid, request->tid);
+	owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	if (request->tid != tid)
+		request->tid = tid;
+	else if (owner && owner->request == seq)
+		owner->flags &= ~RT_OWNER_PARTIAL;
+	if (owner && owner->request == seq && (owner->flags & RT_OWNER_PARTIAL) &&
+	    bpf_map_lookup_elem(&rt_pool, &tgid))
+		owner->request = 0;
+	return 0;
+}
+
+static __always_inline void handoff_accepts(u64 id)
+{
+	struct job *job = job_get(id);
+
+	if (job)
+		job->flags |= JOB_ACCEPTS;
+}
+
+/* A thread that reads for others wakes those that wait for `address`. */
+static __always_inline void handoff_wakes(u64 id, u64 address)
+{
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	struct wake_key key = { .address = address, .tgid = id >> 32 };
+	u64 now = bpf_ktime_get_boot_ns();
+
+	if (owner && (owner->flags & (RT_OWNER_LOOP | RT_OWNER_TENTATIVE)))
+		bpf_map_update_elem(&rt_wake, &key, &now, BPF_ANY);
+}
+
+static __always_inline void handoff_sleeps(u64 id, u64 address)
+{
+	struct job *job = job_get(id);
+
+	if (!job)
+		return;
+	job->wait = address;
+	job->wait_ns = bpf_ktime_get_boot_ns();
+}
+
+/* The current thread's wait is over; a handler's own wait, its request unanswered, begins nothing.
+ */
+static __always_inline void handoff_awakes(u64 id)
+{
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
+	struct wake_key key = { .tgid = id >> 32 };
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner;
+	u64 *woken;
+
+	if (!job || !job->wait)
+		return;
+	key.address = job->wait;
+	job->wait = 0;
+	woken = bpf_map_lookup_elem(&rt_wake, &key);
+	if (!woken || *woken < job->wait_ns || request_open(job->request))
+		return;
+	owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request))
+		return;
+	job_begin(job);
+}
+
+/*
+ * What the current thread writes now: may it be kept for the request that its thread knows?
+ * Else *request is none, and true says that a later event may tell.
+ */
+static __always_inline bool handoff_doubt(u64 id, u64 *request, u8 *kind)
+{
+	struct unit thread = unit_thread(id >> 32, id);
+	u32 tgid = id >> 32;
+	struct owner *owner;
+	struct pool *pool;
+	struct job *job;
+	u32 flags;
+	bool open, partial;
+
+	if (*kind > RT_UNIT_THREAD)
+		return false;
+	owner = bpf_map_lookup_elem(&rt_owner, &thread);
+	flags = owner ? owner->flags : 0;
+	if (*request && (flags & RT_OWNER_HANDOFF)) {
+		*kind = RT_UNIT_HANDOFF;
+		return false;
+	}
+	open = (flags & RT_OWNER_READER) && request_open(*request);
+	pool = bpf_map_lookup_elem(&rt_pool, &tgid);
+	partial = pool && (flags & RT_OWNER_PARTIAL);
+	if (open && !partial && !(flags & RT_OWNER_TENTATIVE))
+		return false;
+	if (!open && (!pool || (flags & RT_OWNER_LOOP)))
+		return false;
+	job = bpf_map_lookup_elem(&rt_job, &id);
+	/* answered: the next job may have begun; inherited: from a reader, not from a worker */
+	if (open || (flags & RT_OWNER_READER) || (pool && pool->hands_over)) {
+		*request = 0;
+		*kind = RT_UNIT_NONE;
+	}
+	if (*request || !job || !(open || (job->begin_ns && pool && pool->hands_over)))
+		return false;
+	job->flags |= JOB_DOUBTED;
+	if (!job->line_ns)
+		job->line_ns = bpf_ktime_get_boot_ns();
+	return true;
+}
+
+#endif
