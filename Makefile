@@ -168,6 +168,9 @@ $(OUTPUT)/san/agent/%.o: agent/%.c | $(PROTO_C) $(if $(BPF_SRC),$(SKEL))
 # the only file that sees the skeleton is rebuilt when a BPF program changes
 $(OUTPUT)/agent/probe.o $(OUTPUT)/san/agent/probe.o: $(if $(BPF_SRC),$(SKEL))
 
+# the page's files are read by the assembler
+$(OUTPUT)/agent/page.o $(OUTPUT)/san/agent/page.o $(OUTPUT)/fuzzobj/agent/page.o: $(wildcard agent/page/*)
+
 $(OUTPUT)/reqtap: $(AGENT_OBJ)
 	$(call msg,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS_ALL) -o $@
 

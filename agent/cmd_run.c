@@ -15,7 +15,7 @@ struct values {
 	int output, plan, evidence;
 	const char *model_id, *model_version_id, *environment, *replica, *chainlet_id,
 		*training_job_id;
-	const char *state_dir;
+	struct keep_config keep;
 	struct option_list headers;
 	uint64_t line_max, lineage_grace, ring_size;
 	bool verbose;
@@ -105,9 +105,10 @@ static const struct option_spec specs[] = {
 	  .help = "auto, syscall or fentry" },
 	{ .name = "state-dir",
 	  .type = OPTION_TEXT,
-	  AT(state_dir),
+	  AT(keep.state_dir),
 	  .argument = "DIR",
-	  .help = "keep what is not sent yet there (in memory)" },
+	  .help = "keep logs there for `reqtap logs`, and what is not sent yet (in memory)" },
+	KEEP_OPTIONS(offsetof(struct values, keep)),
 	{ .name = "verbose",
 	  .letter = 'v',
 	  .type = OPTION_FLAG,
@@ -161,7 +162,7 @@ static void fill(struct run_config *config, const struct values *values)
 		.training_job_id = str_from(values->training_job_id),
 	};
 	config->output = console_format(values->output);
-	config->state_dir = values->state_dir;
+	config->keep = values->keep;
 }
 
 /* Where OpenTelemetry's variables say; 0, or the exit status. */
@@ -202,6 +203,8 @@ int cmd_run(int argc, char **argv)
 		log_error("--ring-size: not a power of two; 64M would be right");
 		return EXIT_USAGE;
 	}
+	if (keep__check(&values.keep))
+		return EXIT_USAGE;
 	if (!values.headers.count)
 		values.headers.items[0] = "x-baseten-request-id";
 	fill(&config, &values);

@@ -14,6 +14,8 @@ static const struct command commands[] = {
 	{ "run", cmd_run, "capture one command: the laptop and the test bench" },
 	{ "agent", cmd_agent, "the node daemon: capture containers, export what they log" },
 	{ "events", cmd_events, "tell what happens to the deployments of a cluster" },
+	{ "logs", cmd_logs, "search and follow the logs kept on this node" },
+	{ "top", cmd_top, "replicas and requests in flight, live" },
 	{ "doctor", cmd_doctor, "what this kernel allows, what is missing, how to mend it" },
 	{ "connection", cmd_connection, "set, show, test or remove the one OTLP destination" },
 	{ "version", cmd_version, "print the version" },

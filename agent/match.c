@@ -174,23 +174,13 @@ static void make_plan(struct match *m)
 	}
 }
 
-/* The copy's terms point into the copy. */
-static void copy_query(struct query *to, const struct query *from)
-{
-	*to = *from;
-	for (int f = 0; f < QUERY_LEVEL; f++)
-		for (unsigned i = 0; i < to->terms[f].count; i++)
-			to->terms[f].items[i].data =
-				to->storage + (from->terms[f].items[i].data - from->storage);
-}
-
 struct match *match__new(const struct query *query)
 {
 	struct match *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return NULL;
-	copy_query(&m->query, query);
+	query__copy(&m->query, query);
 	m->plan.until_ns = UINT64_MAX;
 	make_plan(m);
 	return m;
@@ -206,6 +196,11 @@ int match__identities(struct match *m, struct scan *scan)
 		m->identities[i].from_ns = matches_from(m, m->identities[i].replica);
 	make_plan(m);
 	return err;
+}
+
+const struct query *match__query(const struct match *m)
+{
+	return &m->query;
 }
 
 struct scan_plan *match__plan(struct match *m)

@@ -22,6 +22,8 @@ struct match *match__free(struct match *match);
 /* Reads the table of identities (anew). 0 or negative errno. */
 int match__identities(struct match *match, struct scan *scan);
 
+const struct query *match__query(const struct match *match);
+
 /* What the query's terms mean for chunks; times are the caller's. Lives as long as the match, and
  * is made anew by match__identities(). */
 struct scan_plan *match__plan(struct match *match);

@@ -242,6 +242,15 @@ int query__parse(struct str text, struct query *ret, struct query_problem *ret_p
 	return err;
 }
 
+void query__copy(struct query *to, const struct query *from)
+{
+	*to = *from;
+	for (int f = 0; f < QUERY_LEVEL; f++)
+		for (unsigned i = 0; i < to->terms[f].count; i++)
+			to->terms[f].items[i].data =
+				to->storage + (from->terms[f].items[i].data - from->storage);
+}
+
 void query__explain(struct str text, const struct query_problem *problem, char *ret, size_t size)
 {
 	size_t at = problem->at < text.len ? problem->at : text.len;

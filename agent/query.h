@@ -34,7 +34,7 @@ struct query_terms {
 	unsigned count;
 };
 
-/* Not to be copied: its terms point into it. */
+/* Its terms point into it: query__copy(). */
 struct query {
 	struct query_terms terms[QUERY_LEVEL];
 	enum severity level; /* the lowest that shows; SEVERITY_UNSET: any, unknown ones too */
@@ -50,6 +50,8 @@ struct query_problem {
 
 /* `text` needs no NUL. 0; -EINVAL or -E2BIG: *ret_problem says why, *ret is not to be used. */
 int query__parse(struct str text, struct query *ret, struct query_problem *ret_problem);
+
+void query__copy(struct query *to, const struct query *from);
 
 /* "requestId:" …; with QUERY_FIELDS, NULL. */
 const char *query__prefix(enum query_field field);

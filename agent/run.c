@@ -27,6 +27,7 @@ struct run {
 	struct drain *drain;
 	struct console *console;
 	struct shipper *shipper; /* NULL: nothing is exported */
+	struct keep *keep;       /* NULL: nothing is kept */
 	struct child child;
 	struct discard *outputs[2]; /* its stdout and stderr: the records come from the kernel */
 	unsigned open_pipes;
@@ -45,6 +46,7 @@ static void on_record(void *ctx, const struct record *record)
 		console__record(run->console, record);
 	if (run->shipper)
 		shipper__record(run->shipper, record);
+	keep__record(run->keep, record);
 }
 
 static void on_durable(void *ctx, uint64_t mark)
@@ -78,6 +80,7 @@ static void on_event(void *ctx, const struct event *event)
 	struct run *run = ctx;
 
 	runtime_table__event(run->runtimes, event, loop__now(run->loop));
+	keep__event(run->keep, event);
 }
 
 static void on_tick(void *ctx, uint64_t now_ns)
@@ -167,7 +170,7 @@ static int watch_child(struct run *run)
 static int set_up_shipper(struct run *run, const struct run_config *config)
 {
 	struct shipper_config shipper = {
-		.outbox = { .dir = config->state_dir },
+		.outbox = { .dir = config->keep.state_dir },
 		.durable = on_durable,
 		.say = on_say,
 		.ctx = run,
@@ -206,6 +209,11 @@ static int set_up(struct run *run, const struct run_config *config)
 		err = set_up_runtimes(run);
 	if (err)
 		return err;
+	if (config->keep.state_dir) {
+		run->keep = keep__new(run->loop, &config->keep);
+		if (!run->keep)
+			return -ECANCELED;
+	}
 	drain.pipeline = run->pipeline;
 	run->drain = drain__new(run->loop, &drain, &err);
 	return run->drain ? 0 : err;
@@ -288,6 +296,7 @@ static void tear_down(struct run *run)
 	runtime_table__free(run->runtimes);
 	loop_timer__free(run->tick);
 	shipper__free(run->shipper);
+	keep__free(run->keep);
 	pipeline__free(run->pipeline);
 	replica_table__free(run->replicas);
 	console__free(run->console);
@@ -305,7 +314,7 @@ static int start(struct run *run, const struct run_config *config, char **comman
 		err = watch_child(run);
 	if (!err)
 		err = probe__follow(run->probe, run->child.pid);
-	if (err)
+	if (err && err != -ECANCELED) /* then it has been said */
 		log_error("cannot start: %s", strerror(-err));
 	return err;
 }

@@ -7,6 +7,7 @@
 
 #include "agent/console.h"
 #include "agent/destination.h"
+#include "agent/keep.h"
 #include "agent/pipeline.h"
 #include "agent/probe.h"
 #include "agent/shipper.h"
@@ -17,7 +18,7 @@ struct run_config {
 	struct replica given;
 	enum console_format output;
 	const struct destination *destination; /* NULL: nothing is exported */
-	const char *state_dir;                 /* NULL: the outbox is in memory */
+	struct keep_config keep; /* state_dir NULL: nothing is kept, and the outbox is in memory */
 };
 
 /* Returns the command's own status (128 + signal), 126 or 127 when it could not be executed, or

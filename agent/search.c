@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include "agent/heap.h"
 
-#define HOLD_RECORDS 32768 /* to be put in order, at most */
+#define HOLD_RECORDS 32768    /* to be put in order, at most */
+#define HOLD_NS 2000000000ULL /* nothing comes so much later than what is newer */
 
 struct search {
 	struct scan *scan;
@@ -20,6 +20,7 @@ struct job {
 	struct match *match;
 	struct scan_plan *plan;
 	const struct search_range *range;
+	struct search_progress *progress; /* or NULL */
 	struct heap *heap;
 	size_t limit;
 	search_fn fn;
@@ -84,17 +85,22 @@ static int each_match(struct job *job, const struct scan_chunk *chunk,
 	return err == -ENOENT ? 0 : err;
 }
 
-/* An item's bytes as a record, for the callback. */
-static bool give(struct job *job, const struct heap_item *item)
+bool search__give(struct search *search, struct match *match, const struct heap_item *item,
+		  search_fn fn, void *ctx)
 {
 	struct chunk_entry entry;
 	struct record record;
 	size_t at = 0;
 
 	if (chunk__next(item->data, item->len, &at, &record, &entry) ||
-	    match__record(job->match, job->search->scan, &record, &entry) < 0)
+	    match__record(match, search->scan, &record, &entry) < 0)
 		return true;
-	return job->fn(job->ctx, &record, item->seq, entry.missing);
+	return fn(ctx, &record, item->seq, entry.missing);
+}
+
+static bool give(struct job *job, const struct heap_item *item)
+{
+	return search__give(job->search, job->match, item, job->fn, job->ctx);
 }
 
 static bool is_before(const struct heap_item *item, const struct search_place *place)
@@ -104,13 +110,20 @@ static bool is_before(const struct heap_item *item, const struct search_place *p
 	return item->seq < place->seq;
 }
 
+static bool is_in_range(const struct heap_item *item, const struct search_range *range)
+{
+	if (range->before && !is_before(item, range->before))
+		return false;
+	return !range->after || (!is_before(item, range->after) && item->seq != range->after->seq);
+}
+
 static int keep_newest(struct job *job, const struct heap_item *item, struct record *record,
 		       const struct chunk_entry *entry)
 {
 	const struct heap_item *oldest = heap__first(job->heap);
 	int err;
 
-	if (job->range->before && !is_before(item, job->range->before))
+	if (!is_in_range(item, job->range))
 		return 0;
 	if (heap__count(job->heap) == job->limit) {
 		if (heap__before(item, oldest))
@@ -131,7 +144,7 @@ static int start(struct job *job, struct search *search, const struct query *que
 
 	job->search = search;
 	job->range = range;
-	job->end = INT64_MAX;
+	job->end = range->end ? range->end : INT64_MAX;
 	job->match = match__new(query);
 	job->heap = heap__new();
 	if (!job->match || !job->heap)
@@ -152,11 +165,30 @@ static void finish(struct job *job)
 	heap__free(job->heap);
 }
 
+static uint64_t monotonic_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* All records from `cursor` on were looked at; true: it is time to give up. */
+static bool is_late(struct job *job, int64_t cursor, const struct scan_chunk *chunk)
+{
+	if (!job->progress)
+		return false;
+	job->progress->end = cursor;
+	job->progress->reached_ns = chunk->block.first_ns;
+	job->progress->partial = monotonic_now() > job->progress->deadline_ns;
+	return job->progress->partial;
+}
+
 /* Backwards, from the newest; `each` may narrow the plan's times. */
 static int walk_back(struct job *job, int (*each)(struct job *, const struct heap_item *,
 						  struct record *, const struct chunk_entry *))
 {
-	int64_t cursor = INT64_MAX;
+	int64_t cursor = job->end;
 	struct scan_chunk chunk;
 	int err = 0;
 
@@ -171,6 +203,8 @@ static int walk_back(struct job *job, int (*each)(struct job *, const struct hea
 			err = each_match(job, &chunk, each);
 		else if (err == -ENOENT)
 			err = 0; /* it went meanwhile */
+		if (!err && is_late(job, cursor, &chunk))
+			break;
 	}
 	return err;
 }
@@ -185,9 +219,10 @@ static void give_all(struct job *job)
 }
 
 int search__newest(struct search *search, const struct query *query,
-		   const struct search_range *range, size_t limit, search_fn fn, void *ctx)
+		   const struct search_range *range, size_t limit, struct search_progress *progress,
+		   search_fn fn, void *ctx)
 {
-	struct job job = { .fn = fn, .ctx = ctx, .limit = limit };
+	struct job job = { .fn = fn, .ctx = ctx, .limit = limit, .progress = progress };
 	int err = start(&job, search, query, range);
 
 	if (!err && limit)
@@ -203,7 +238,7 @@ int search__newest(struct search *search, const struct query *query,
 static int hold(struct job *job, const struct heap_item *item, struct record *record,
 		const struct chunk_entry *entry)
 {
-	if (job->range->before && !is_before(item, job->range->before))
+	if (!is_in_range(item, job->range))
 		return 0;
 	return heap__put(job->heap, item);
 }
@@ -214,8 +249,7 @@ static void give_due(struct job *job, uint64_t newest_ns)
 	while (!job->ended && heap__count(job->heap)) {
 		const struct heap_item *first = heap__first(job->heap);
 
-		if (heap__count(job->heap) <= HOLD_RECORDS &&
-		    first->time_ns + SCAN_SLACK_NS >= newest_ns)
+		if (heap__count(job->heap) <= HOLD_RECORDS && first->time_ns + HOLD_NS >= newest_ns)
 			return;
 		job->ended = !give(job, first);
 		heap__drop(job->heap);
@@ -257,34 +291,30 @@ int search__all(struct search *search, const struct query *query, const struct s
 	return err;
 }
 
-static int give_now(struct job *job, const struct heap_item *item, struct record *record,
-		    const struct chunk_entry *entry)
+static int take(struct job *job, const struct heap_item *item, struct record *record,
+		const struct chunk_entry *entry)
 {
-	job->ended = !job->fn(job->ctx, record, item->seq, entry->missing);
-	return 0;
+	return heap__put(job->heap, item);
 }
 
-int search__arrived(struct search *search, struct match *match, int64_t *cursor, search_fn fn,
-		    void *ctx)
+int search__arrived(struct search *search, struct match *match, int64_t *cursor, struct heap *heap)
 {
-	struct job job = { .search = search, .match = match, .fn = fn, .ctx = ctx };
-	int64_t end = scan__end(search->scan);
+	struct job job = {
+		.search = search, .match = match, .heap = heap, .first = *cursor, .end = INT64_MAX
+	};
 	struct scan_chunk chunk;
-	int err = 0;
+	int err;
 
-	if (*cursor > end)
-		*cursor = end; /* a file that began anew */
-	job.end = INT64_MAX;
 	scan__begin(search->scan, match__plan(match));
-	while (!err && !job.ended) {
-		job.first = *cursor;
-		err = scan__after(search->scan, cursor, &chunk);
-		if (!err)
-			err = scan__load(search->scan, &chunk);
-		if (!err)
-			err = each_match(&job, &chunk, give_now);
-	}
-	return err == -ENOENT ? 0 : err;
+	err = scan__after(search->scan, cursor, &chunk);
+	if (err)
+		return err;
+	err = scan__load(search->scan, &chunk);
+	if (!err)
+		err = each_match(&job, &chunk, take);
+	else if (err == -ENOENT)
+		err = 0; /* it went meanwhile */
+	return err;
 }
 
 struct histogram {
@@ -320,14 +350,6 @@ static bool count_block(struct job *job, const struct scan_chunk *chunk)
 		if (job->plan->levels & 1U << level)
 			histogram->counts[bucket][level] += block->levels[level];
 	return true;
-}
-
-static uint64_t monotonic_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 int search__histogram(struct search *search, const struct query *query, uint64_t since_ns,

@@ -162,8 +162,10 @@ static bool count(void *ctx, const struct record *record, int64_t seq, uint32_t 
 
 static int ask(const char *dir, const char *text)
 {
-	const struct search_range range = { clock_ns(CLOCK_REALTIME) - DAY_NS - DAY_NS / 24,
-					    UINT64_MAX, NULL };
+	const struct search_range range = {
+		.since_ns = clock_ns(CLOCK_REALTIME) - DAY_NS - DAY_NS / 24,
+		.until_ns = UINT64_MAX,
+	};
 	static struct query query;
 	struct query_problem problem;
 	uint64_t begin_ns, found = 0;
@@ -176,7 +178,7 @@ static int ask(const char *dir, const char *text)
 	begin_ns = clock_ns(CLOCK_MONOTONIC);
 	search = search__open(dir, &err);
 	if (search)
-		err = search__newest(search, &query, &range, 1000, count, &found);
+		err = search__newest(search, &query, &range, 1000, NULL, count, &found);
 	printf("{\"query\": \"%s\", \"found\": %" PRIu64 ", \"ms\": %.1f, \"read_bytes\": %" PRIu64
 	       ", \"error\": %d}\n",
 	       text, found, (double)(clock_ns(CLOCK_MONOTONIC) - begin_ns) / 1e6,

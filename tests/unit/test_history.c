@@ -169,7 +169,7 @@ static struct found ask_range(const char *text, size_t limit, const struct searc
 	search = search__open(dir, &err);
 	assert_int_equal(err, 0);
 	if (limit)
-		err = search__newest(search, &query, range, limit, on_found, &found);
+		err = search__newest(search, &query, range, limit, NULL, on_found, &found);
 	else
 		err = search__all(search, &query, range, on_found, &found);
 	assert_int_equal(err, 0);
@@ -179,7 +179,7 @@ static struct found ask_range(const char *text, size_t limit, const struct searc
 
 static struct found ask(const char *text)
 {
-	const struct search_range all = { 0, UINT64_MAX, NULL };
+	const struct search_range all = { .until_ns = UINT64_MAX };
 	struct found found = ask_range(text, 0, &all), newest = ask_range(text, 1 << 20, &all);
 
 	/* both ways find the same */
@@ -226,7 +226,7 @@ static void the_newest_and_the_page_before(void **state)
 {
 	struct archive *archive = open_archive(UINT64_MAX);
 	struct search_place before = { 0 };
-	struct search_range range = { 0, UINT64_MAX, NULL };
+	struct search_range range = { .until_ns = UINT64_MAX };
 	struct found found;
 
 	add_run(archive, 0, 50000, 3000);
@@ -239,8 +239,8 @@ static void the_newest_and_the_page_before(void **state)
 	assert_int_equal(found.count, 100);
 	assert_int_equal(found.sum, 49890 * 100 + 4950);
 	assert_string_not_equal(found.first, "");
-	range = (struct search_range){ now_ns - 600 * SECOND + 1000 * 1000,
-				       now_ns - 600 * SECOND + 1010 * 1000, NULL };
+	range = (struct search_range){ .since_ns = now_ns - 600 * SECOND + 1000 * 1000,
+				       .until_ns = now_ns - 600 * SECOND + 1010 * 1000 };
 	assert_int_equal(ask_range("", 0, &range).sum, 10 * 1000 + 45);
 	assert_int_equal(ask_range("", 5, &range).sum, 5 * 1005 + 10);
 	archive__close(archive);
@@ -412,9 +412,9 @@ static void thinned_history_says_so(void **state)
 	found = ask("");
 	assert_int_equal(found.missing, stats.thinned + stats.lost);
 	assert_true(stats.lost == 0); /* held up for less than the time that it waits for others */
-	assert_non_null(
-		strstr(ask_range("nowhere", 0, &(struct search_range){ 0, UINT64_MAX, NULL }).first,
-		       "records are missing here"));
+	assert_non_null(strstr(
+		ask_range("nowhere", 0, &(struct search_range){ .until_ns = UINT64_MAX }).first,
+		"records are missing here"));
 	loop__free(loop);
 }
 
