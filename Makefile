@@ -63,6 +63,7 @@ FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fu
 BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
 LIVE      := $(patsubst tests/live/%.c,$(OUTPUT)/live/%,$(wildcard tests/live/*.c)) \
              $(OUTPUT)/live/reqtap-other
+PAGE      := $(OUTPUT)/page/serve
 VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
@@ -94,6 +95,10 @@ unit: $(UNIT) ## unit tests under ASan and UBSan; T=line runs one
 
 live: $(OUTPUT)/reqtap $(LIVE) ## tests against real servers on this kernel (root); T=name runs one
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' live
+
+page: $(OUTPUT)/reqtap $(PAGE) ## the page in a real Chromium; TIME=60 seconds of live tail; screenshots under build/page/
+	$(Q)tests/deps.sh build page
+	$(Q)PAGE_SECONDS='$(TIME)' /usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' page
 
 servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root); T=name runs one
 	$(Q)tests/deps.sh build test servers
@@ -218,6 +223,9 @@ $(OUTPUT)/other/%.o: agent/%.c $(SKEL) | $(PROTO_C)
 $(OUTPUT)/live/reqtap-other: $(filter-out $(OTHER_CONTRACT:%=$(OUTPUT)/agent/%.o),$(AGENT_OBJ)) \
                              $(OTHER_CONTRACT:%=$(OUTPUT)/other/%.o)
 	$(call msg,LD,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS_ALL) -o $@
+
+$(OUTPUT)/page/%: tests/page/%.c $(LIB_OBJ)
+	$(call msg,PAGE,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< $(LIB_OBJ) $(LDLIBS_ALL) -o $@
 
 $(OUTPUT)/vm/%: tests/vm/%.c
 	$(call msg,VM,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< -lbpf -lelf -lz -o $@

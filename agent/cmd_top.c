@@ -156,7 +156,8 @@ static void table(const cJSON *array, int (*order)(const void *, const void *), 
 
 	if (!items)
 		return;
-	cJSON_ArrayForEach(item, array) items[i++] = item;
+	cJSON_ArrayForEach (item, array)
+		items[i++] = item;
 	qsort(items, (size_t)count, sizeof(*items), order);
 	for (i = 0; i < count && i < rows; i++)
 		row(items[i]);

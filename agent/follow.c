@@ -57,7 +57,10 @@ static int open_search(struct follow *follow)
 		follow->search = search__open(follow->dir, &err);
 		follow->version = 0;
 	}
-	if (!err && !follow->cursor)
+	/* of a history that begins while we wait, all is new */
+	if (err == -ENOENT)
+		follow->cursor = 1;
+	else if (!err && !follow->cursor)
 		follow->cursor = search__end(follow->search);
 	return err;
 }

@@ -88,6 +88,20 @@ static int prepare(struct scan *scan)
 	return db__errno(code);
 }
 
+/* The writer makes the file and then its tables: in between there is no history yet. */
+static bool is_new(struct scan *scan)
+{
+	sqlite3_stmt *statement = NULL;
+	bool no_format = false;
+
+	if (sqlite3_prepare_v2(scan->db, "PRAGMA user_version", -1, &statement, NULL) ==
+		    SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_ROW)
+		no_format = sqlite3_column_int(statement, 0) == 0;
+	sqlite3_finalize(statement);
+	return no_format;
+}
+
 struct scan *scan__open(const char *path, int *ret_err)
 {
 	struct scan *scan = calloc(1, sizeof(*scan));
@@ -105,6 +119,8 @@ struct scan *scan__open(const char *path, int *ret_err)
 	scan->inode = st.st_ino;
 	code = sqlite3_open_v2(path, &scan->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
 	*ret_err = code == SQLITE_OK ? prepare(scan) : db__errno(code);
+	if (*ret_err == -EBADMSG && is_new(scan))
+		*ret_err = -ENOENT;
 	return *ret_err ? scan__close(scan) : scan;
 }
 

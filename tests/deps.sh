@@ -28,6 +28,7 @@ packages() {
 	# another distribution of Node brings npm without Debian's package
 	chart) echo python3-yaml "$(command -v npm >/dev/null || echo npm)" ;;
 	image) echo mmdebstrap buildah python3 git ;;
+	page) echo python3 chromium chromium-driver python3-selenium fonts-dejavu-core ;;
 	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
 	esac

@@ -46,22 +46,33 @@ function times() {
   return { since: state.range };
 }
 
-// One value for a prefix: another one replaces it.
+let before = ""; // what was searched when a request was chosen
+
+// One value for a prefix: another one replaces it. A request is shown alone, and whole.
 function narrow(prefix, value) {
+  if (prefix === "requestId:") {
+    if (!request()) before = address();
+    Object.assign(state, { q: prefix + quoted(value), scope: "", level: "" });
+    apply();
+    return;
+  }
   const others = terms(state.q).filter((term) => term.prefix !== prefix).map((term) => state.q.slice(term.from, term.to));
   state.q = [...others, prefix + quoted(value)].join(" ");
   apply();
 }
 
-function widen(prefix) {
-  state.q = terms(state.q).filter((term) => term.prefix !== prefix).map((term) => state.q.slice(term.from, term.to)).join(" ");
+function allRequests() {
+  const { range, since, until, live } = state;
+  readAddress(before);
+  Object.assign(state, { range, since, until, live });
+  if (request()) state.q = "";
   apply();
 }
 
 /* ---- the address */
 
-function readAddress() {
-  const given = new URLSearchParams(location.search);
+function readAddress(from = location.search) {
+  const given = new URLSearchParams(from);
   for (const key of ["q", "scope", "level", "since", "until"]) state[key] = given.get(key) ?? "";
   state.range = given.get("range") ?? (state.since || state.until ? "custom" : "1h");
   if (![...ui.range.options].some((option) => option.value === state.range)) state.range = "1h";
@@ -160,22 +171,29 @@ function showControls() {
   ui.until.value = /^\d{19}$/.test(state.until) ? local(state.until) : "";
   for (const format of ["csv", "jsonl"])
     $(`as-${format}`).href = `api/v1/logs?${new URLSearchParams(Object.entries({ q: fullQuery(), ...times(), format }).filter(([, value]) => value))}`;
-  ui.scope.value = state.scope;
-  if (ui.scope.value !== state.scope) ui.scope.value = "";
+  showScope();
 }
 
 async function showScopes() {
+  showScopes.at = Date.now();
   try {
     ({ sources } = await get("sources"));
   } catch {
-    sources = [];
+    return; // the next search tries again, and says what is wrong
   }
   const last = (a, b) => (BigInt(a.last) < BigInt(b.last) ? 1 : -1);
-  const group = (label, prefix, field) => {
-    const values = [...new Set([...sources].sort(last).map((source) => source[field]).filter(Boolean))];
-    return values.length ? el("optgroup", { label }, ...values.map((value) => el("option", { value: prefix + quoted(value) }, value))) : null;
-  };
-  ui.scope.replaceChildren(el("option", { value: "" }, "All logs"), ...[group("Environments", "environment:", "environment"), group("Deployments", "deployment:", "model_version_id")].filter(Boolean));
+  const values = (field) => [...new Set([...sources].sort(last).map((source) => source[field]).filter(Boolean))];
+  const groups = [["Environments", "environment:", values("environment")], ["Deployments", "deployment:", values("model_version_id")]];
+  const now = JSON.stringify(groups.map(([, , names]) => [...names].sort()));
+  if (now !== showScopes.shown) {
+    showScopes.shown = now; // a menu that is open is not touched for nothing
+    ui.scope.replaceChildren(el("option", { value: "" }, "All logs"), ...groups.filter(([, , names]) => names.length).map(([label, prefix, names]) =>
+      el("optgroup", { label }, ...names.map((name) => el("option", { value: prefix + quoted(name) }, name)))));
+  }
+  showScope();
+}
+
+function showScope() {
   if (state.scope && ![...ui.scope.options].some((option) => option.value === state.scope)) ui.scope.append(el("option", { value: state.scope }, state.scope));
   ui.scope.value = state.scope;
 }
@@ -198,7 +216,7 @@ function showRequest() {
   ui.chart.hidden = Boolean(id);
   if (!id) return;
   showTimeline(ui.timeline, id, list.records, {
-    close: () => widen("requestId:"),
+    close: () => allRequests(),
     pick: (record) => list.select(list.records.indexOf(record), true),
   });
 }
@@ -280,6 +298,7 @@ async function apply({ push = true } = {}) {
     loading = false;
     count();
     await loadChart(mine);
+    if (Date.now() - showScopes.at > 5000) showScopes();
     if (next && !list.records.length) loadOlder();
   } catch (error) {
     if (error.name === "AbortError" || mine !== run) return;
@@ -329,7 +348,7 @@ const systemTheme = () => (matchMedia("(prefers-color-scheme: light)").matches ?
 function escape() {
   if (!ui.detail.hidden) closeDetail();
   else if (ui.download.open) ui.download.open = false;
-  else if (request()) widen("requestId:");
+  else if (request()) allRequests();
 }
 
 const shortcuts = {
@@ -367,7 +386,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 ui.scope.onchange = () => { state.scope = ui.scope.value; apply(); };
-ui.scope.onpointerdown = () => { if (Date.now() - (showScopes.at ?? 0) > 5000) { showScopes.at = Date.now(); showScopes(); } };
 ui.level.onchange = () => { state.level = ui.level.value; apply(); };
 ui.range.onchange = () => {
   state.range = ui.range.value;
@@ -411,7 +429,7 @@ try {
   if (saved === "dark" || saved === "light") document.documentElement.dataset.theme = saved;
 } catch { /* as the system has it */ }
 readAddress();
-showScopes().then(showControls);
+showScopes();
 apply({ push: false });
 ui.list.focus({ preventScroll: true });
 globalThis.reqtap = { list, state }; // for a look from the console

@@ -25,6 +25,11 @@ export class Chart {
   show(data) {
     this.data = data;
     this.max = data ? Math.max(1, ...data.counts.map((levels) => levels.reduce((a, b) => a + b))) : 1;
+    const ends = data ? [this.time(0), this.time(data.counts.length)] : [];
+    const dated = data && ends[1] - ends[0] > 12n * 3600n * 1000000000n;
+    this.root.querySelectorAll("small").forEach((label, i) => {
+      label.textContent = data ? clock(ends[i], dated).slice(0, dated ? 16 : 8) : "";
+    });
     this.paint();
   }
 
