@@ -189,23 +189,6 @@ static int filter_mask(struct scan *scan, uint32_t *ret)
 	return err;
 }
 
-static bool overlaps(const struct scan_plan *plan, uint64_t first_ns, uint64_t last_ns)
-{
-	return first_ns < plan->until_ns && last_ns >= plan->since_ns;
-}
-
-static bool may_match(const struct scan_plan *plan, const struct store_block *block)
-{
-	if (!overlaps(plan, block->first_ns, block->last_ns))
-		return false;
-	if (block->missing && plan->notices)
-		return true;
-	for (unsigned level = 0; level < CHUNK_LEVELS; level++)
-		if (block->levels[level] && plan->levels & 1U << level)
-			return true;
-	return false;
-}
-
 static int make_mask(struct scan *scan)
 {
 	const struct scan_plan *plan = scan->plan;
@@ -216,7 +199,7 @@ static int make_mask(struct scan *scan)
 	for (int i = 0; i < FILTER_BLOCKS; i++) {
 		const struct store_block *block = &segment->blocks[i];
 
-		if (may_match(plan, block))
+		if (scan_plan__may_match(plan, block))
 			mask |= 1U << i;
 		if (mask & 1U << i && block->missing && plan->notices)
 			notices |= 1U << i;
@@ -250,28 +233,9 @@ static int find_segment(struct scan *scan, enum statement which, int64_t cursor)
 	if (err)
 		segment->first_seq = segment->end_seq = 0;
 	segment->mask = 0;
-	if (err || !overlaps(scan->plan, segment->first_ns, segment->last_ns))
+	if (err || !scan_plan__overlaps(scan->plan, segment->first_ns, segment->last_ns))
 		return err;
 	return make_mask(scan);
-}
-
-static bool map_hits(const struct scan_plan *plan, const uint8_t *bits)
-{
-	for (unsigned g = 0; g < plan->group_count; g++) {
-		const struct scan_group *group = &plan->groups[g];
-		bool any = !group->count;
-
-		for (unsigned p = 0; p < group->count && !any; p++) {
-			const struct filter_probe *probe = &group->probes[p];
-
-			any = true;
-			for (unsigned i = 0; i < probe->count; i++)
-				any = any && bits[probe->bits[i] / 8] >> probe->bits[i] % 8 & 1;
-		}
-		if (!any)
-			return false;
-	}
-	return true;
 }
 
 /* A block that is in no segment has a map of its own; a tail has none. */
@@ -280,14 +244,14 @@ static bool loose_may_match(struct scan *scan, const struct scan_chunk *chunk)
 	sqlite3_stmt *statement = scan->statements[MAP];
 	bool hit = true;
 
-	if (!may_match(scan->plan, &chunk->block))
+	if (!scan_plan__may_match(scan->plan, &chunk->block))
 		return false;
 	if (chunk->tail || !scan->plan->group_count ||
 	    (chunk->block.missing && scan->plan->notices))
 		return true;
 	sqlite3_bind_int64(statement, 1, chunk->block.seq);
 	if (!step(statement) && sqlite3_column_bytes(statement, 0) == FILTER_BYTES)
-		hit = map_hits(scan->plan, sqlite3_column_blob(statement, 0));
+		hit = scan_plan__map_hits(scan->plan, sqlite3_column_blob(statement, 0));
 	sqlite3_reset(statement);
 	return hit;
 }

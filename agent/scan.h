@@ -7,27 +7,12 @@
 #ifndef REQTAP_SCAN_H
 #define REQTAP_SCAN_H
 
+#include "agent/scan_plan.h"
 #include "agent/store.h"
 
 #define SCAN_SLACK_NS                                                                              \
 	60000000000ULL /* how much later a record may arrive than one that is newer                \
 			*/
-#define SCAN_ALTERNATIVES 16
-
-/* One of several probes must hit. */
-struct scan_group {
-	struct filter_probe probes[SCAN_ALTERNATIVES];
-	unsigned count; /* 0: says nothing */
-};
-
-/* What may match; a chunk that is left out certainly does not. */
-struct scan_plan {
-	uint64_t since_ns, until_ns; /* from since on, before until */
-	unsigned levels;             /* bit mask of chunk__level() */
-	bool notices;                /* chunks in which records are missing match too */
-	struct scan_group *groups;   /* all must hit */
-	unsigned group_count;
-};
 
 struct scan_chunk {
 	struct store_block block;

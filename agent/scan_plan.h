@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scan_plan: what a search looks for in the file, and whether a chunk can hold it. Pure. */
+#ifndef REQTAP_SCAN_PLAN_H
+#define REQTAP_SCAN_PLAN_H
+
+#include "agent/store.h"
+
+#define SCAN_ALTERNATIVES 16
+
+/* One of several probes must hit. */
+struct scan_group {
+	struct filter_probe probes[SCAN_ALTERNATIVES];
+	unsigned count; /* 0: says nothing */
+};
+
+/* What may match; a chunk that is left out certainly does not. */
+struct scan_plan {
+	uint64_t since_ns, until_ns; /* from since on, before until */
+	unsigned levels;             /* bit mask of chunk__level() */
+	bool notices;                /* chunks in which records are missing match too */
+	struct scan_group *groups;   /* all must hit */
+	unsigned group_count;
+};
+
+bool scan_plan__overlaps(const struct scan_plan *plan, uint64_t first_ns, uint64_t last_ns);
+
+/* By times, levels and notices. */
+bool scan_plan__may_match(const struct scan_plan *plan, const struct store_block *block);
+
+/* By a block's own map, of FILTER_BYTES. */
+bool scan_plan__map_hits(const struct scan_plan *plan, const uint8_t *bits);
+
+#endif
