@@ -13,7 +13,7 @@ packages() {
 		;;
 	demo) echo python3 curl ;;
 	test)
-		echo libcmocka-dev clang-format libclang-rt-14-dev valgrind shellcheck codespell \
+		echo libcmocka-dev clang-format libclang-rt-14-dev python3-dev valgrind shellcheck codespell \
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
 			openssl python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
 			nginx-light tinyproxy-bin
