@@ -68,7 +68,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live kills servers churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live kills servers cost soak churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -109,6 +109,15 @@ kills: $(OUTPUT)/reqtap $(LIVE) ## kill -9 the agent KILLS=200 times under load,
 
 churn: $(OUTPUT)/reqtap ## 100 containers come, go and are relabelled for 10 minutes (root)
 	$(Q)REQTAP_CHURN_S=600 REQTAP_CHURN_COUNT=100 /usr/bin/python3 tests/live/test_node_churn.py
+
+cost: $(OUTPUT)/reqtap ## requests a second of services at their maximum, captured beside plain (root)
+	$(Q)tests/deps.sh build test servers
+	$(Q)/usr/bin/python3 tests/servers/cost.py --output $(OUTPUT) --only '$(T)'
+
+soak: TIME = 1800
+soak: $(OUTPUT)/reqtap ## servers that restart at random for TIME seconds: maps empty again, no growth (root)
+	$(Q)tests/deps.sh build test servers
+	$(Q)/usr/bin/python3 tests/servers/soak.py --output $(OUTPUT) --time $(TIME)
 
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'

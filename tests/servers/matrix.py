@@ -27,7 +27,7 @@ from cases import CASES  # noqa: E402
 HERE = Path(__file__).resolve().parent
 TOKEN = re.compile(r"/(?:work|call)/(c\d+n\d+r\d+)\b")
 BUILD_S = 600  # Go compiles its library for each mode
-START_S = 40
+START_S = 120
 STOP_S = 20
 SETTLE_S = 0.5  # a runtime is attached a moment after the exec; a model takes longer to load
 
