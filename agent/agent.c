@@ -13,6 +13,7 @@
 #include "agent/drain.h"
 #include "agent/hold.h"
 #include "agent/log.h"
+#include "agent/overview.h"
 #include "agent/node.h"
 #include "agent/running.h"
 #include "agent/runtime.h"
@@ -39,8 +40,21 @@ struct agent {
 	struct drain *drain;
 	struct shipper *shipper;
 	struct connection *connection;
+	struct publish *publish;
+	struct overview *overview;
+	struct keep_config keep_config;
+	struct keep *keep;        /* NULL: no state directory */
 	uint64_t ignored_records; /* of cgroups that turned out to be no containers */
 };
+
+/* A record_fn: to the destination, to history, and to who looks on. */
+static void deliver(void *ctx, const struct record *record)
+{
+	struct agent *agent = ctx;
+
+	shipper__record(agent->shipper, record);
+	keep__record(agent->keep, record);
+}
 
 /* Whose it is, is known, as far as it will be. */
 static void on_settled(void *ctx, const struct record *record)
@@ -50,7 +64,7 @@ static void on_settled(void *ctx, const struct record *record)
 
 	copy.replica = replica_table__get(agent->replicas, record->container);
 	copy.scope = node__scope(agent->node, record->container);
-	shipper__record(agent->shipper, &copy);
+	deliver(agent, &copy);
 }
 
 static enum hold_verdict on_verdict(void *ctx, uint64_t container, bool forced)
@@ -78,7 +92,7 @@ static void on_deploy(void *ctx, const struct replica *replica, enum severity se
 {
 	struct agent *agent = ctx;
 
-	deploy__record(replica, severity, text, shipper__record, agent->shipper);
+	deploy__record(replica, severity, text, deliver, agent);
 }
 
 struct pod_news {
@@ -128,6 +142,7 @@ static void on_event(void *ctx, const struct event *event)
 	uint64_t container;
 
 	runtime_table__event(agent->runtimes, event, loop__now(agent->loop));
+	keep__event(agent->keep, event);
 	if (event->kind == RT_EVENT_CGROUP)
 		container_table__cgroup(agent->containers, (const void *)event);
 	if (event->kind != RT_EVENT_EXEC)
@@ -335,6 +350,31 @@ static int set_up_stages(struct agent *agent)
 	return agent->pipeline ? 0 : -ENOMEM;
 }
 
+/* What a person sees of it: history, the page, status. */
+static int set_up_view(struct agent *agent)
+{
+	const struct overview_config overview = {
+		.probe = agent->probe,
+		.pipeline = agent->pipeline,
+		.shipper = agent->shipper,
+		.containers = agent->containers,
+		.metadata = agent->metadata,
+		.publish = agent->publish = publish__new(),
+	};
+
+	if (!agent->publish)
+		return -ENOMEM;
+	agent->overview = overview__new(agent->loop, &overview);
+	if (!agent->overview)
+		return -ENOMEM;
+	agent->keep_config = agent->config->keep;
+	agent->keep_config.routes = publish__routes(agent->publish);
+	if (!agent->keep_config.state_dir)
+		return 0;
+	agent->keep = keep__new(agent->loop, &agent->keep_config);
+	return agent->keep ? 0 : -ECANCELED;
+}
+
 static void say_origin(const struct probe *probe)
 {
 	const char *why_not;
@@ -377,7 +417,9 @@ static int set_up(struct agent *agent)
 		return err;
 	drain.pipeline = agent->pipeline;
 	agent->drain = drain__new(agent->loop, &drain, &err);
-	if (!agent->drain)
+	if (agent->drain)
+		err = set_up_view(agent);
+	if (err)
 		return err;
 	say_origin(agent->probe);
 	on_tick(agent, loop__now(agent->loop));
@@ -390,6 +432,9 @@ static int set_up(struct agent *agent)
 static void tear_down(struct agent *agent)
 {
 	drain__free(agent->drain);
+	keep__free(agent->keep);
+	overview__free(agent->overview);
+	publish__free(agent->publish);
 	metadata__free(agent->metadata);
 	connection__free(agent->connection);
 	shipper__free(agent->shipper);

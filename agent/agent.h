@@ -7,6 +7,7 @@
 #define REQTAP_AGENT_H
 
 #include "agent/connection.h"
+#include "agent/keep.h"
 #include "agent/metadata.h"
 #include "agent/pipeline.h"
 #include "agent/probe.h"
@@ -17,6 +18,8 @@ struct agent_config {
 	struct pipeline_config pipeline; /* its sink and look-up are the agent's own */
 	struct replica given;            /* members that hold for every container */
 	struct connection_config connection;
+	struct keep_config
+		keep; /* state_dir NULL: nothing is kept; its routes are the agent's own */
 	const char *const *globs;    /* NULL-terminated: which cgroups are containers */
 	const char *const *sidecars; /* NULL-terminated: names of containers that are left out */
 	struct metadata_config

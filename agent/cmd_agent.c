@@ -15,7 +15,8 @@ struct values {
 	struct option_list globs, headers, sidecars, identities;
 	const char *selector, *build_selector;
 	const char *node, *node_address, *kube_api, *kubelet, *kube_token_file, *kube_ca_file;
-	const char *state_dir, *secret_dir, *pin_dir;
+	const char *secret_dir, *pin_dir;
+	struct keep_config keep;
 	const char *model_id, *model_version_id, *environment, *replica, *chainlet_id,
 		*training_job_id;
 	int plan, evidence;
@@ -83,7 +84,10 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_FLAG,
 	  AT(kubelet_insecure),
 	  .help = "do not check the kubelet's certificate, which most sign themselves" },
-	TEXT(state_dir, "state-dir", "DIR", "what is not sent yet, and the connection (in memory)"),
+	TEXT(keep.state_dir, "state-dir", "DIR",
+	     "keep logs there for `reqtap logs`, what is not sent yet, and the connection (in "
+	     "memory)"),
+	KEEP_OPTIONS(offsetof(struct values, keep)),
 	TEXT(secret_dir, "secret-dir", "DIR", "mounted secret with the connection"),
 	TEXT(pin_dir, "pin-dir", "DIR",
 	     "pin programs and maps there, to be taken over (not pinned)"),
@@ -182,10 +186,11 @@ static void fill(struct agent_config *config, const struct values *values)
 		.training_job_id = str_from(values->training_job_id),
 	};
 	config->connection = (struct connection_config){
-		.state_dir = values->state_dir,
+		.state_dir = values->keep.state_dir,
 		.secret_dir = values->secret_dir,
 		.use_env = true,
 	};
+	config->keep = values->keep;
 	config->globs = values->globs.items;
 	config->sidecars = values->sidecars.items;
 }
@@ -197,6 +202,8 @@ static int check(struct values *values)
 		log_error("--ring-size: not a power of two; 64M would be right");
 		return EXIT_USAGE;
 	}
+	if (keep__check(&values->keep))
+		return EXIT_USAGE;
 	if (!values->sidecars.count) {
 		values->sidecars.items[0] = "queue-proxy";
 		values->sidecars.items[1] = "istio-proxy";
@@ -209,11 +216,11 @@ static int check(struct values *values)
 /* After the last agent of a node: the kernel goes on capturing otherwise. */
 static int unpin(const char *dir)
 {
-	int err = dir ? probe__unpin(dir) : -EINVAL;
+	int err;
 
-	if (!dir)
-		log_error("--unpin: needs --pin-dir; " PIN_DIR " would be right");
-	else if (err == -EBUSY)
+	dir = dir ? dir : PIN_DIR;
+	err = probe__unpin(dir);
+	if (err == -EBUSY)
 		log_error("--unpin: an agent uses %s; stop it first", dir);
 	else if (err)
 		log_error("--unpin: %s: %s", dir, strerror(-err));

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
-#include <curl/curl.h>
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +8,11 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "agent/ask.h"
 #include "agent/command.h"
-#include "agent/keep.h"
 #include "agent/log.h"
 #include "agent/options.h"
 
-#define ANSWER_MAX (16 << 20)
-#define TIMEOUT_MS 5000L
 #define REQUESTS_SHOWN 1000
 
 struct values {
@@ -59,54 +55,6 @@ static const struct command_spec command = {
 		 "Exit status: 0, 1 no reqtap is running there, 2 usage.",
 	.options = specs,
 };
-
-struct answer {
-	char *text;
-	size_t len;
-};
-
-static size_t take(char *data, size_t size, size_t count, void *ctx)
-{
-	struct answer *answer = ctx;
-	size_t len = size * count;
-	char *grown = len < ANSWER_MAX - answer->len ? realloc(answer->text, answer->len + len + 1)
-						     : NULL;
-
-	if (!grown)
-		return 0;
-	memcpy(grown + answer->len, data, len);
-	answer->text = grown;
-	answer->len += len;
-	grown[answer->len] = '\0';
-	return len;
-}
-
-/* 0, or an exit status with the problem said. The caller frees the text. */
-static int ask(const char *dir, struct answer *answer)
-{
-	char path[PATH_MAX];
-	CURL *curl = curl_easy_init();
-	CURLcode code;
-
-	if (!curl)
-		return EXIT_FAILED;
-	snprintf(path, sizeof(path), "%s/" KEEP_SOCKET, dir);
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
-	curl_easy_setopt(curl, CURLOPT_URL, "http://localhost/api/v1/top");
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
-	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-	code = curl_easy_perform(curl);
-	curl_easy_cleanup(curl);
-	if (code == CURLE_OK && answer->text)
-		return 0;
-	log_error("top: no reqtap answers on %s: an agent, or `reqtap run --state-dir`, does while"
-		  " it runs; --state-dir names another place",
-		  path);
-	return EXIT_FAILED;
-}
 
 static double number(const cJSON *object, const char *name)
 {
@@ -210,7 +158,7 @@ static void show(const cJSON *top, bool terminal)
 static int look(const struct values *values, bool terminal)
 {
 	struct answer answer = { 0 };
-	int status = ask(values->state_dir, &answer);
+	int status = ask(values->state_dir, "/api/v1/top", &answer);
 	cJSON *top = status ? NULL : cJSON_Parse(answer.text);
 
 	if (!status && values->json)
@@ -233,7 +181,6 @@ int cmd_top(int argc, char **argv)
 		return OPTIONS_STATUS(first);
 	if (!terminal && !values.iterations)
 		values.iterations = 1;
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	for (uint64_t i = 1;; i++) {
 		status = look(&values, terminal && !values.json);
 		if (status || i == values.iterations || ferror(stdout))
@@ -242,6 +189,5 @@ int cmd_top(int argc, char **argv)
 					      .tv_nsec = (long)(values.interval % 1000000000) },
 			  NULL);
 	}
-	curl_global_cleanup();
 	return status;
 }

@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{ "events", cmd_events, "tell what happens to the deployments of a cluster" },
 	{ "logs", cmd_logs, "search and follow the logs kept on this node" },
 	{ "top", cmd_top, "replicas and requests in flight, live" },
+	{ "status", cmd_status, "what the agent captures, what is on its way, what was lost" },
 	{ "doctor", cmd_doctor, "what this kernel allows, what is missing, how to mend it" },
 	{ "connection", cmd_connection, "set, show, test or remove the one OTLP destination" },
 	{ "version", cmd_version, "print the version" },

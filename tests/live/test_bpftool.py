@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 
 import tap
 from node_rig import PYTHON, Agent, Cgroup, until
@@ -34,6 +35,7 @@ def run(command, pins):
     if words[0] == "reqtap":
         words[0] = str(tap.REQTAP)
         words += ["--pin-dir", pins] if words[1] == "agent" else []
+        words += ["--state-dir", "/tmp" + pins.removeprefix("/sys/fs/bpf")] if words[1] == "status" else []
     if words[0] == "bpftool":
         words.insert(1, "--json")
     done = subprocess.run(words, text=True, capture_output=True, timeout=60, check=False)
@@ -71,17 +73,26 @@ class Claims:
     def containers(self, dumped):
         inode = self.container.folder.stat().st_ino
         mine = [e["formatted"]["value"] for e in dumped if e["formatted"]["key"] == inode]
-        assert len(mine) == 1 and mine[0]["flags"] & 3 == 3, dumped
+        assert len(mine) == 1 and mine[0]["flags"] & 1, dumped
 
     def streams(self, dumped):
         out = os.stat(f"/proc/{self.server}/fd/1").st_ino
         mine = [e["formatted"]["value"] for e in dumped if e["formatted"]["key"]["inode"] == out]
         assert len(mine) == 1 and mine[0]["kind"] == 1 and mine[0]["lost_writes"] == 0, dumped
 
+    def losses(self, dumped):
+        assert not [e for e in dumped if e["formatted"]["key"]["container"] == self.container.folder.stat().st_ino]
+
     def counters(self, dumped):
         # the first is RT_WRITES: two lines were written
         first = next(e["formatted"] for e in dumped if e["formatted"]["key"] == 0)
         assert sum(v["value"] for v in first["values"]) >= 2, first
+
+
+    def status(self, text):
+        assert text.startswith("reqtap ") and ", ready" in text, text
+        assert re.search(r"^containers +1$", text, re.M) and re.search(r"^requests +1 in flight", text, re.M), text
+        assert re.search(r"^lost +0$", text, re.M), text
 
 
 def ask(port):
@@ -100,12 +111,13 @@ def _():
         port = int(agent.messages()[0].split()[1])
         threading.Thread(target=ask, args=(port,), daemon=True).start()
         assert until(lambda: "working" in agent.messages()), agent.messages()
+        time.sleep(1.5)  # the agent looks at itself once a second
         claims = Claims(container, server.pid, {})
         checks = {
             "rt_request": claims.request, "rt_owner": claims.owner, "rt_container": claims.containers,
-            "rt_stream": claims.streams, "rt_counter": claims.counters, "prog list": claims.programs,
+            "rt_loss": claims.losses, "rt_stream": claims.streams, "rt_counter": claims.counters, "prog list": claims.programs,
             "sysctl": lambda out: None, "reqtap doctor": lambda out: None,
-            "reqtap status": lambda out: None, "--unpin": lambda out: None,
+            "reqtap status": claims.status,
         }
         unpin = [c for c in commands() if "--unpin" in c]
         for command in [c for c in commands() if c not in unpin]:
