@@ -65,7 +65,7 @@ def _():
 
 @test("every option is in the command's man page", needs_capture=False)
 def _():
-    for command in ("run", "logs", "top", "doctor", "agent", "connection", "events"):
+    for command in ("run", "logs", "top", "doctor", "agent", "connection", "events", "status"):
         page = (ROOT / f"docs/reqtap-{command}.1").read_text(encoding="utf-8").replace("\\-", "-")
         options = re.findall(r"--[a-z][a-z-]+", call(command, "--help").stdout)
         assert options
