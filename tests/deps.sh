@@ -29,7 +29,7 @@ packages() {
 	chart) echo python3-yaml "$(command -v npm >/dev/null || echo npm)" ;;
 	image) echo mmdebstrap buildah python3 git ;;
 	page) echo python3 chromium chromium-driver python3-selenium fonts-dejavu-core ;;
-	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib ;;
+	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib valgrind wrk gunicorn nginx-light golang-go python3-fastapi python3-uvicorn ;;
 	*) echo "deps.sh: no group '$1'" >&2 && exit 2 ;;
 	esac
 }

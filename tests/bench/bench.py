@@ -19,7 +19,12 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import services  # noqa: E402
 from receiver import Receiver  # noqa: E402
+
+FLUENT_BIT = {"cpu_seconds": 12.07, "with_multiline": 14.04, "with_kubernetes_filter": 25.15,
+              "source": "measured with Fluent Bit 5.1, 2 cores: CRI file to OTLP/HTTP gzip, 2 million lines, 3 runs"}
 
 
 class Sink(http.server.BaseHTTPRequestHandler):
@@ -55,7 +60,6 @@ class Bench:
         self.output, self.pairs = output, pairs
         self.reqtap = str(output / "reqtap")
         self.writer = str(output / "bench" / "writer")
-        self.calls = str(output / "bench" / "calls")
         self.tmp = tempfile.TemporaryDirectory()
         self.report = self.tmp.name + "/report"
 
@@ -87,52 +91,86 @@ class Bench:
         report = self.read_report()
         return {"per_write": report[0], "wall": report[1], "agent_cpu": cpu - report[2], "lost": lost}
 
-    def write_cost(self):
+    def cost(self):
+        """Time added to calls: tests/bench/cost.c, in the syscall plan on this kernel."""
+        done = subprocess.run([self.output / "bench/cost", "syscall", str(self.pairs)], capture_output=True, text=True,
+                              check=True, timeout=600)
+        rows = []
+        for line in done.stdout.splitlines():
+            row = json.loads(line)
+            pairs = list(zip(row["plain_ns"], row["captured_ns"]))
+            rows.append({"what": f"{row['row']} {row['bytes'] or ''}".strip(), "who": row["who"], "writers": row["writers"],
+                         "plain_ns": spread(row["plain_ns"]), "added_ns": spread([c - p for p, c in pairs]),
+                         "part": spread([c / p - 1 for p, c in pairs]), "events": row["events"], "lost": row["lost"]})
+        return {"what": "time added to a call, as a part of the plain one (budget for a 200-byte write: 0.5)", "rows": rows}
+
+    def stage(self, last, kind, size, lines=300000, replicas=1, requests=1):
+        done = subprocess.run([self.output / "bench/stages", last, kind, str(size), str(lines), str(replicas), str(requests)],
+                              capture_output=True, text=True, check=True, timeout=300)
+        return json.loads(done.stdout)
+
+    def stages(self):
+        """CPU a million lines by stage, without a kernel side: each is what it adds to the one before."""
+        rows = []
+        for kind, size, replicas in (("json", 100, 1), ("json", 200, 1), ("json", 1000, 1), ("plain", 200, 1),
+                                     ("json", 200, 100)):
+            row, before = {"kind": kind, "bytes": size, "replicas": replicas}, 0
+            for last in ("line", "record", "encode", "gzip"):
+                runs = [self.stage(last, kind, size, replicas=replicas, requests=100) for _ in range(3)]
+                total = min(r["cpu_s"] * 1e6 / r["lines"] for r in runs)
+                row[last], before = round(total - before, 4), total
+            row["all"] = before
+            rows.append(row)
+        return {"what": "CPU-seconds a million lines, by stage (the best of 3)", "rows": rows}
+
+    def instructions(self):
+        """The same by callgrind, which repeats: instructions a line, the start left out."""
         rows = {}
-        for size in (100, 200, 2000, 60000):
-            lines = 100000 if size <= 2000 else 10000
-            ratios = []
-            for _ in range(self.pairs):
-                plain = self.plain(size, lines)[0]
-                ratios.append(self.captured(size, lines)["per_write"] / plain - 1)
-            rows[str(size)] = spread(ratios)
-        return {"what": "time added to a captured write, as a part of the plain write", "by_bytes": rows}
+        for last in ("line", "record", "encode", "gzip"):
+            counts = []
+            for lines in (4096, 3 * 4096):
+                done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                                       self.output / "bench/stages", last, "json", "200", str(lines)],
+                                      capture_output=True, text=True, check=True, timeout=300)
+                counts.append(int(re.search(r"refs:\s+([\d,]+)", done.stderr)[1].replace(",", "")))
+            rows[last] = (counts[1] - counts[0]) / (2 * 4096)
+        return {"what": "instructions a 200-byte JSON line up to the stage", "rows": rows}
 
-    def call_cost(self):
-        names, ratios = ("getppid", "read", "write"), ([], [], [])
-        for _ in range(self.pairs):
-            plain = self.run_calls()
-            watch = subprocess.Popen([self.reqtap, "run", "--output", "none", "--", "sleep", "60"])
-            time.sleep(2)
-            beside = self.run_calls()
-            watch.terminate()
-            watch.wait()
-            for i in range(3):
-                ratios[i].append(beside[i] / plain[i] - 1)
-        return {"what": "time added to unrelated system calls, as a part of the plain call",
-                "by_call": {n: spread(r) for n, r in zip(names, ratios)}}
-
-    def run_calls(self):
-        return [float(x) for x in subprocess.run([self.calls], capture_output=True, text=True, check=True).stdout.split()]
+    def growth(self):
+        """Cost and memory over replicas and over requests in flight."""
+        rows = []
+        for replicas, requests in ((1, 10), (10, 10), (100, 10), (1000, 10), (1, 100), (1, 1000), (1, 10000), (1, 100000)):
+            runs = [self.stage("encode", "json", 200, replicas=replicas, requests=requests) for _ in range(3)]
+            best = min(runs, key=lambda r: r["cpu_s"])
+            rows.append({"replicas": replicas, "requests": requests, "cpu_us_a_line": best["cpu_s"] * 1e6 / best["lines"],
+                         "with_id": best["with_id"] / best["lines"], "rss_mib": best["rss_kib"] / 1024})
+        return {"what": "CPU a line and memory, without a kernel side", "rows": rows}
 
     def line_cost(self):
-        endpoint, lines, cpu, lost, rate = sink(), 1000000, [], 0, []
+        """All of it, from write() to the receiver's answer; the start of the agent is taken off."""
+        endpoint, lines, cpu, lost, rate, start = sink(), 1000000, [], 0, [], []
         for _ in range(min(self.pairs, 3)):
+            start.append(self.captured(200, 64, endpoint)["agent_cpu"])
             run = self.captured(200, lines, endpoint)
-            cpu.append(run["agent_cpu"])
+            cpu.append(run["agent_cpu"] - start[-1])
             lost += run["lost"]
             rate.append(lines / run["wall"])
         return {"what": "agent CPU-seconds for a million 200-byte JSON lines to a gzip POST (budget 1.0)",
-                "cpu_seconds": spread(cpu), "lines_a_second": spread(rate), "lost": lost,
-                "requests": Sink.requests, "bytes_a_line": Sink.received / lines / len(cpu)}
+                "cpu_seconds": spread(cpu), "start_cpu_seconds": spread(start), "lines_a_second": spread(rate), "lost": lost,
+                "requests": Sink.requests, "bytes_a_line": Sink.received / lines / len(cpu), "fluent_bit": FLUENT_BIT}
 
     def rate(self):
         rows = []
         for target in (50000, 100000, 200000, 300000):
-            run = self.captured(200, target * 3, rate=target)
+            run = self.captured(200, target * 3, sink(), rate=target)
             rows.append({"target": target, "reached": target * 3 / run["wall"], "lost": run["lost"]})
-        return {"what": "lines a second for 3 s, and what was lost of them", "rows": rows}
+        return {"what": "lines a second for 3 s from one writer, and what was lost of them", "rows": rows}
 
+    def services(self):
+        """Requests a second and p99 of real servers, each with and without reqtap in turns."""
+        with services.Services(self.output, self.reqtap) as all_of_them:
+            rows = {name: all_of_them.compare(name, max(2, self.pairs // 2)) for name in services.NAMES}
+        return {"what": "requests a second under reqtap, as a part of those without (budget 0.95 to 0.97)", "rows": rows}
 
     def latency(self):
         """A line each 100 ms, from its write to its arrival."""
@@ -150,27 +188,50 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
 
 
+def bars(axis, names, rows, title, label, budget=None):
+    medians = [r["median"] for r in rows]
+    errors = [[m - r["min"] for m, r in zip(medians, rows)], [r["max"] - m for m, r in zip(medians, rows)]]
+    axis.barh(names, medians, xerr=errors, color="#4477aa", capsize=3)
+    if budget:
+        axis.axvline(budget, color="#cc3311", linestyle="--", label=f"budget {budget}")
+        axis.legend()
+    axis.set_title(title)
+    axis.set_xlabel(label)
+
+
 def plot(results, path):
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
-    for axis, (key, inner, title, budget) in zip(axes, (
-            ("write_cost", "by_bytes", "added to a captured write (bytes)", 0.5),
-            ("call_cost", "by_call", "added to other system calls", None))):
-        if key not in results:
-            continue
-        rows = results[key][inner]
-        medians = [r["median"] for r in rows.values()]
-        errors = [[r["median"] - r["min"] for r in rows.values()], [r["max"] - r["median"] for r in rows.values()]]
-        axis.bar(list(rows), medians, yerr=errors, color="#4477aa", capsize=4)
-        if budget:
-            axis.axhline(budget, color="#cc3311", linestyle="--", label=f"budget {budget}")
-            axis.legend()
-        axis.set_title(title)
-        axis.set_ylabel("part of the plain call")
+    figure, axes = pyplot.subplots(2, 2, figsize=(13, 9))
+    if "cost" in results:
+        rows = results["cost"]["rows"]
+        bars(axes[0][0], [f"{r['what']} x{r['writers']} ({r['who']})" for r in rows], [r["part"] for r in rows],
+             "added to a call", "part of the plain call", 0.5)
+    if "services" in results:
+        rows = results["services"]["rows"]
+        bars(axes[0][1], list(rows), [r["part"] for r in rows.values()], "requests a second of real servers",
+             "part of those without reqtap", 0.95)
+    if "stages" in results:
+        left = [0] * len(results["stages"]["rows"])
+        names = [f"{r['kind']} {r['bytes']} B, {r['replicas']} replicas" for r in results["stages"]["rows"]]
+        for last in ("line", "record", "encode", "gzip"):
+            values = [r[last] for r in results["stages"]["rows"]]
+            axes[1][0].barh(names, values, left=left, label=last)
+            left = [a + b for a, b in zip(left, values)]
+        axes[1][0].set_title("CPU-seconds a million lines")
+        axes[1][0].legend()
+    if "growth" in results:
+        rows = results["growth"]["rows"]
+        for key, name in (("replicas", "replicas (10 requests)"), ("requests", "requests in flight (1 replica)")):
+            chosen = [r for r in rows if r["requests" if key == "replicas" else "replicas"] == (10 if key == "replicas" else 1)]
+            axes[1][1].plot([r[key] for r in chosen], [r["cpu_us_a_line"] for r in chosen], marker="o", label=name)
+        axes[1][1].set_xscale("log")
+        axes[1][1].set_ylim(bottom=0)
+        axes[1][1].set_title("CPU µs a line")
+        axes[1][1].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -181,13 +242,15 @@ def main():
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    bench, results = Bench(args.output.resolve(), args.pairs), {}
-    for name in ("write_cost", "call_cost", "line_cost", "rate", "latency"):
-        if args.only in name:
+    bench, saved = Bench(args.output.resolve(), args.pairs), args.output / "bench" / "bench.json"
+    # one part measured again leaves the others as they were
+    results = json.loads(saved.read_text(encoding="utf-8")) if args.only and saved.exists() else {}
+    for name in ("cost", "stages", "instructions", "growth", "line_cost", "rate", "latency", "services"):
+        if args.only in ("", name):
             print(f"{name} …", flush=True)
             results[name] = getattr(bench, name)()
             print(json.dumps(results[name], indent=2), flush=True)
-    (args.output / "bench" / "bench.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    saved.write_text(json.dumps(results, indent=2), encoding="utf-8")
     plot(results, args.output / "bench" / "bench.png")
     print(f"saved {args.output}/bench/bench.json and bench.png")
 

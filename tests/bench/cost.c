@@ -284,7 +284,8 @@ static struct probe *capture(enum probe_plan plan, const struct worker *workers,
 	for (int i = 0; i < WRITERS; i++)
 		if (probe__follow(probe, workers[i].pid))
 			exit(1);
-	if (fstat(pipe, &st) || probe__stream_set(probe, st.st_ino, st.st_dev, &stream))
+	if (fstat(pipe, &st) || probe__stream_set(probe, st.st_ino, st.st_dev, &stream) ||
+	    probe__begin(probe))
 		exit(1);
 	return probe;
 }

@@ -63,6 +63,14 @@ static double cpu_seconds(void)
 	       (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
+static long rss_kib(void)
+{
+	struct rusage use;
+
+	getrusage(RUSAGE_SELF, &use);
+	return use.ru_maxrss;
+}
+
 /* Words of a log, not one byte again and again: gzip is measured too. */
 static void write_text(char *to, size_t len, uint64_t number)
 {
@@ -190,8 +198,8 @@ int main(int argc, char **argv)
 	printf("{\"last\": \"%s\", \"kind\": \"%s\", \"bytes\": %zu, \"lines\": %" PRIu64
 	       ", \"replicas\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"cpu_s\": %.6f, "
 	       "\"records\": %" PRIu64 ", \"with_id\": %" PRIu64 ", \"payloads\": %" PRIu64
-	       ", \"bytes_out\": %" PRIu64 "}\n",
+	       ", \"bytes_out\": %" PRIu64 ", \"rss_kib\": %ld}\n",
 	       last, kind, bytes, lines, replicas, requests, cpu, bench.records, bench.with_id,
-	       bench.payloads, bench.bytes);
+	       bench.payloads, bench.bytes, rss_kib());
 	return bench.records == lines ? 0 : 1;
 }
