@@ -11,4 +11,5 @@ writer = Path(os.environ["REQTAP"]).parent / "live/writer"
 plan = os.environ.get("REQTAP_PLAN", "syscall")
 seed = os.environ.get("SEED") or str(random.randrange(1, 1 << 20))
 writes = os.environ.get("WRITES") or ("4000" if "REQTAP_VM" in os.environ else "20000")
-sys.exit(subprocess.run([writer, plan, seed, writes], check=False).returncode)
+kind = [os.environ["KIND"]] if "KIND" in os.environ else []
+sys.exit(subprocess.run([writer, plan, seed, writes, *kind], check=False).returncode)

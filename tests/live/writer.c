@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer PLAN SEED WRITES: processes and threads write at random to one stream; what its reader
- * got must be what the kernel side captured, byte for byte. TAP, a line for each kind of stream.
+ * writer PLAN SEED WRITES [KIND]: processes and threads write at random to one stream; what its
+ * reader got must be what the kernel side captured, byte for byte. TAP, a line for each kind of
+ * stream.
  *
  * Each writer's bytes carry its number in the high half and a sequence in the low, so both sides
  * are told apart again by writer, whatever the order in which writers got the stream.
@@ -351,14 +352,16 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && strcmp(argv[1], "--child") == 0)
 		return child_main(atoi(argv[2]), atoi(argv[3]));
-	if (argc != 4) {
-		fprintf(stderr, "usage: writer syscall|fentry SEED WRITES\n");
+	if (argc != 4 && argc != 5) {
+		fprintf(stderr, "usage: writer syscall|fentry SEED WRITES [KIND]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		bad |= run(&kinds[i], ++number,
-			   strcmp(argv[1], "fentry") == 0 ? PROBE_PLAN_FENTRY : PROBE_PLAN_SYSCALL,
-			   atoi(argv[2]), atoi(argv[3]));
+		if (argc == 4 || !strcmp(argv[4], kinds[i].name))
+			bad |= run(&kinds[i], ++number,
+				   strcmp(argv[1], "fentry") == 0 ? PROBE_PLAN_FENTRY
+								  : PROBE_PLAN_SYSCALL,
+				   atoi(argv[2]), atoi(argv[3]));
 	return bad;
 }

@@ -87,7 +87,8 @@ def fetch(cache, version, arch="amd64"):
     for _ in range(4):  # the name without version, then the image, from 7.2 on the binary
         images = sorted(tree.glob("boot/vmlinuz-*")) + sorted(tree.glob("usr/lib/modules/*/vmlinuz"))
         if images:
-            shutil.rmtree(cache / "apt", ignore_errors=True)
+            if suite:
+                shutil.rmtree(suite.home, ignore_errors=True)
             return images[0]
         suite = suite or Suite(cache, SUITES[version], arch)
         wanted = [d for p in wanted for d in suite.depends(p) if re.match(r"linux-(image|binary)-\d", d)]
