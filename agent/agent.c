@@ -212,12 +212,21 @@ static void on_gone(void *ctx, uint64_t id)
 	replica_table__remove(agent->replicas, id);
 }
 
+/* Of what is not ours the kernel side sends nothing, and its writers pay nothing. */
+static void on_ours(void *ctx, uint64_t container, bool ours)
+{
+	struct agent *agent = ctx;
+
+	probe__container_set(agent->probe, container, ours ? RT_CONTAINER_CAPTURE : 0);
+}
+
 static void on_tick(void *ctx, uint64_t now_ns)
 {
 	struct agent *agent = ctx;
 
 	container_table__tick(agent->containers, now_ns);
 	hold__settle(agent->hold);
+	node__tick(agent->node, now_ns, on_ours, agent);
 	shipper__mark(agent->shipper, hold__mark(agent->hold, agent->mark));
 	loop_timer__set(agent->tick, now_ns + TICK_NS);
 }

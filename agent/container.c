@@ -180,8 +180,10 @@ static void place(struct container_table *table, uint64_t cgroup, const char *pa
 	case CONTAINER_INSIDE:
 		around = entry_around(table, path);
 		entry = around ? entry_add(table, cgroup, path) : NULL;
-		if (entry)
-			entry->container = around->cgroup;
+		if (!entry)
+			return;
+		entry->container = around->cgroup;
+		probe__container_put(probe, cgroup, around->cgroup, RT_CONTAINER_CAPTURE);
 		return;
 	}
 }

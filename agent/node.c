@@ -14,6 +14,7 @@ struct entry {
 	char name[POD_NAME_MAX]; /* of the container in its pod; "": not known */
 	bool has_pod;            /* what the pod says was taken up */
 	bool selected, build;    /* by the pod */
+	bool let_go;             /* its lines are not ours, and the caller was told */
 	bool has_sidecar;        /* it, or another of its pod, may be one */
 	UT_hash_handle hh;
 };
@@ -146,6 +147,21 @@ enum hold_verdict node__verdict(const struct node *node, uint64_t container, uin
 	if (!late)
 		return HOLD_WAIT;
 	return ours ? HOLD_TAKE : HOLD_LEAVE;
+}
+
+void node__tick(struct node *node, uint64_t now_ns,
+		void (*fn)(void *ctx, uint64_t container, bool ours), void *ctx)
+{
+	struct entry *entry, *next;
+
+	HASH_ITER (hh, node->entries, entry, next) {
+		enum hold_verdict verdict = node__verdict(node, entry->container, now_ns);
+
+		if (verdict == HOLD_WAIT || entry->let_go == (verdict == HOLD_LEAVE))
+			continue;
+		entry->let_go = verdict == HOLD_LEAVE;
+		fn(ctx, entry->container, !entry->let_go);
+	}
 }
 
 enum scope node__scope(const struct node *node, uint64_t container)

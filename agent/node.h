@@ -42,6 +42,12 @@ void node__pod(struct node *node, const struct pod *before, const struct pod *no
 void node__gone(struct node *node, uint64_t container);
 
 enum hold_verdict node__verdict(const struct node *node, uint64_t container, uint64_t now_ns);
+
+/* Tells of each container whose lines came to be ours, or not ours: the kernel need not send them.
+ */
+void node__tick(struct node *node, uint64_t now_ns,
+		void (*fn)(void *ctx, uint64_t container, bool ours), void *ctx);
+
 /* Of an image's build, or of a server. */
 enum scope node__scope(const struct node *node, uint64_t container);
 

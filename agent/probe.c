@@ -419,12 +419,12 @@ int probe__follow(struct probe *probe, pid_t tgid)
 					  sizeof(id), BPF_ANY);
 }
 
-int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags)
+int probe__container_put(struct probe *probe, uint64_t cgroup, uint64_t id, uint32_t flags)
 {
-	struct container container = { .flags = flags, .id = cgroup };
+	struct container value = { .flags = flags, .id = id };
 
-	return bpf_map__update_elem(probe->skel->maps.rt_container, &cgroup, sizeof(cgroup),
-				    &container, sizeof(container), BPF_ANY);
+	return bpf_map__update_elem(probe->skel->maps.rt_container, &cgroup, sizeof(cgroup), &value,
+				    sizeof(value), BPF_ANY);
 }
 
 int probe__container_remove(struct probe *probe, uint64_t cgroup)

@@ -91,8 +91,14 @@ bool probe__arm(struct probe *probe);
 /* `run`: `tgid`, not yet past its exec, and what it forks are the target. */
 int probe__follow(struct probe *probe, pid_t tgid);
 
-/* Containers by cgroup id. */
-int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags);
+/* Containers by cgroup id; a cgroup inside a container `id` is part of it. */
+int probe__container_put(struct probe *probe, uint64_t cgroup, uint64_t id, uint32_t flags);
+
+static inline int probe__container_set(struct probe *probe, uint64_t cgroup, uint32_t flags)
+{
+	return probe__container_put(probe, cgroup, cgroup, flags);
+}
+
 int probe__container_remove(struct probe *probe, uint64_t cgroup);
 
 /*

@@ -51,6 +51,18 @@ def _():
             assert sorted(agent.messages()) == ["late", "late error"], agent.messages()
 
 
+@test("so is one whose program runs in a cgroup below its own, as crun makes them")
+def _():
+    with Cgroup(f"/{NAME}-f") as _group, Cgroup(f"/{NAME}-f/container") as leaf:
+        server = leaf.start("/bin/sh", "-c", "echo early; read go; echo late", stdin=subprocess.PIPE,
+                            env=dict(os.environ, BT_MODEL_ID="m6"))
+        assert server.stdout.readline() == b"early\n"
+        with Agent("--cgroup", f"/{NAME}-f") as agent:
+            server.communicate(b"go\n", timeout=30)
+            assert agent.wait_for(1), agent.log
+            assert agent.records()[0]["attributes"] == {"message": "late", "model_id": "m6"}, agent.records()
+
+
 @test("what is beside is not captured, nor what comes into the container from outside")
 def _():
     with Agent("--cgroup", f"/{NAME}-c/in*") as agent, Cgroup(f"/{NAME}-c") as _top, \

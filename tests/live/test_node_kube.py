@@ -159,6 +159,28 @@ def _():
         ], said
 
 
+@test("a pod that is not ours may become ours, without a restart")
+def _():
+    with ApiServer() as api, agent(api) as node:
+        uid, container = str(uuid.uuid4()), new_id()
+        api.put(pod(uid, "model-1-ng7v7", [("model", container)]))
+        with cgroup(uid, container) as group:
+            server = group.start("/bin/sh", "-c", "while read line; do echo $line; done", stdin=subprocess.PIPE)
+
+            def say(text):
+                server.stdin.write(text.encode() + b"\n")
+                server.stdin.flush()
+                server.stdout.readline()
+            say("before")
+            time.sleep(3)
+            say("not ours")
+            api.put(pod(uid, "model-1-ng7v7", [("model", container)], LABELS))
+            assert until(lambda: say("ours") or "ours" in node.messages(), 10, 0.2), node.log
+            assert {r["body"] for r in serving(node.records())} == {"ours"}, node.records()
+            server.stdin.close()
+            server.wait(timeout=10)
+
+
 @test("builds are builds")
 def _():
     with ApiServer() as api, agent(api, "--build-selector", "kind=build") as node:
