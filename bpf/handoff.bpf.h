@@ -31,8 +31,9 @@ struct job {
 	u64 request;  /* the last one that it answered */
 	u64 wait;     /* futex that it waits for; 0: none */
 	u64 wait_ns;
+	u64 met_request;
 	u32 flags;
-	u32 reserved;
+	u32 met; /* enum handoff_met, in the present call */
 };
 
 /* pid_tgid -> struct job; emptied as threads end */
@@ -73,14 +74,23 @@ struct {
 	__type(value, u64);
 } rt_wake __weak SEC(".maps");
 
+/* Global: its stack is not its callers'. */
+__weak int job_make(u64 id)
+{
+	struct job none = {};
+
+	if (bpf_map_update_elem(&rt_job, &id, &none, BPF_NOEXIST))
+		count(RT_JOB_FULL);
+	return 0;
+}
+
 static __always_inline struct job *job_get(u64 id)
 {
-	struct job *job = bpf_map_lookup_elem(&rt_job, &id), none = {};
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
 
 	if (job)
 		return job;
-	if (bpf_map_update_elem(&rt_job, &id, &none, BPF_NOEXIST))
-		count(RT_JOB_FULL);
+	job_make(id);
 	return bpf_map_lookup_elem(&rt_job, &id);
 }
 
@@ -198,21 +208,20 @@ static __always_inline void worker_answers(const struct request *request, u64 id
 
 /*
  * The head of the response to `seq` has been sent by the current thread. Where that runs finer
- * units, it is no evidence: goroutines change threads. Global: see conn_word().
+ * units, it is no evidence: goroutines change threads.
  */
-__weak int handoff_response(u64 seq)
+static __always_inline void handoff_response(u64 seq)
 {
 	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
 
 	if (!request || request->tgid != id >> 32 ||
 	    unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
-		return 0;
+		return;
 	if (request->tid == (u32)id)
 		reader_answers(request, id, now);
 	else
 		worker_answers(request, id, now);
-	return 0;
 }
 
 /* The current thread has woken a reader, or closed a connection. */
@@ -255,7 +264,7 @@ static __always_inline void handoff_reads(u64 id, u64 sk)
  * The current thread has read the last byte of `seq`. Where that is not the one that read its
  * head, it is the reader: a pool's thread may look at a connection and give it back unread.
  */
-__weak int handoff_read_end(u64 seq)
+static __always_inline void handoff_read_end(u64 seq)
 {
 	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
 	u64 id = bpf_get_current_pid_tgid();
@@ -264,7 +273,7 @@ __weak int handoff_read_end(u64 seq)
 	struct unit thread;
 
 	if (!request || request->tgid != tgid)
-		return 0;
+		return;
 	thread = unit_thread(tgid, request->tid);
 	owner = bpf_map_lookup_elem(&rt_owner, &thread);
 	if (request->tid != tid)
@@ -274,6 +283,53 @@ __weak int handoff_read_end(u64 seq)
 	if (owner && owner->request == seq && (owner->flags & RT_OWNER_PARTIAL) &&
 	    bpf_map_lookup_elem(&rt_pool, &tgid))
 		owner->request = 0;
+}
+
+/* What the machine meets in the bytes of a call, for handoff_follow(). */
+enum handoff_met {
+	HANDOFF_READS = 1 << 0,
+	HANDOFF_READ_END = 1 << 1,
+	HANDOFF_SENDS = 1 << 2, /* the head of a response, be it an interim one */
+	HANDOFF_ANSWERS = 1 << 3,
+};
+
+static __always_inline void handoff_meets(u64 seq, u32 what)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id); /* made before the bytes are read */
+
+	if (!job)
+		return;
+	if (what == HANDOFF_READS || !(job->met & HANDOFF_READS))
+		job->met_request = seq;
+	job->met |= what;
+}
+
+/*
+ * After the current thread's call: what it met on `sk`. Not where it is met, since the stacks of
+ * functions that call one another may not exceed 512 bytes together.
+ */
+__weak int handoff_follow(u64 sk)
+{
+	u64 id = bpf_get_current_pid_tgid(), request;
+	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
+	u32 met;
+
+	if (!job || !job->met)
+		return 0;
+	met = job->met;
+	request = job->met_request;
+	job->met = 0;
+	if (met & HANDOFF_READS) {
+		unit_read_request(id >> 32, id, request, sk);
+		handoff_reads(id, sk);
+	}
+	if (met & HANDOFF_READ_END)
+		handoff_read_end(request);
+	if (met & HANDOFF_SENDS)
+		unit_answers(id >> 32, sk);
+	if (met & HANDOFF_ANSWERS)
+		handoff_response(request);
 	return 0;
 }
 

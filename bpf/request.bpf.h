@@ -137,8 +137,7 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 	}
 	if (err) {
 		count(RT_REQUEST_FULL);
-		unit_read_request(r->tgid, r->tid, 0, sk); /* not the former request's either */
-		handoff_reads((u64)r->tgid << 32 | r->tid, sk);
+		handoff_meets(0, HANDOFF_READS); /* not the former request's either */
 		return;
 	}
 	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
@@ -153,8 +152,7 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 	if (!r->id_len)
 		count(RT_REQUESTS_WITHOUT_ID);
 	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
-	unit_read_request(r->tgid, r->tid, conn->pending_count > 1 ? 0 : r->seq, sk);
-	handoff_reads((u64)r->tgid << 32 | r->tid, sk);
+	handoff_meets(conn->pending_count > 1 ? 0 : r->seq, HANDOFF_READS);
 	request_announce(r, now);
 }
 
@@ -166,9 +164,9 @@ static __always_inline void conn_message_end(struct conn *conn, bool sent)
 		http__begin(&conn->out, &conn->unused);
 	} else {
 		if (conn->pending_count)
-			handoff_read_end(
-				conn->pending[(conn->pending_head + conn->pending_count - 1) &
-					      (CONN_PENDING - 1)]);
+			handoff_meets(conn->pending[(conn->pending_head + conn->pending_count - 1) &
+						    (CONN_PENDING - 1)],
+				      HANDOFF_READ_END);
 		http__begin(&conn->in, &conn->found);
 	}
 }
@@ -180,11 +178,12 @@ static __always_inline void conn_head(struct conn *conn, u64 sk, bool sent)
 	if (!sent)
 		request_begin(conn, sk);
 	else
-		unit_answers(bpf_get_current_pid_tgid() >> 32, sk);
+		handoff_meets(0, HANDOFF_SENDS);
 	if (sent && h->status >= 100 && h->status < 200 && h->status != 101)
 		http__begin(h, &conn->unused); /* interim (RFC 9110, 15.2): the response follows */
 	else if (sent && conn->pending_count)
-		handoff_response(conn->pending[conn->pending_head & (CONN_PENDING - 1)]);
+		handoff_meets(conn->pending[conn->pending_head & (CONN_PENDING - 1)],
+			      HANDOFF_ANSWERS);
 	if (h->state == HTTP_BODY && h->body_left == 0)
 		conn_message_end(conn, sent);
 }
@@ -303,10 +302,12 @@ static __always_inline void conn_bytes(struct inflight *call, u32 total, bool se
 {
 	struct segments *s = &call->memory;
 
+	job_get(bpf_get_current_pid_tgid());
 	segments_begin(s, total);
 	for (int i = 0; i < SCAN_STEPS; i++)
 		if (conn_step(sent))
 			break;
+	handoff_follow(call->sk);
 	if (s->total)
 		conn_lose(call->sk, sent);
 }
@@ -327,6 +328,7 @@ static __always_inline void conn_moved(struct inflight *call, u64 id, u32 total,
 		bpf_map_delete_elem(&rt_inflight, &id);
 		return;
 	}
+	job_get(id);
 	for (int i = 0; i < SCAN_STEPS && left; i++) {
 		u32 taken = conn_scan(sk, address, left, sent);
 
@@ -335,6 +337,7 @@ static __always_inline void conn_moved(struct inflight *call, u64 id, u32 total,
 		address += taken;
 		left -= taken;
 	}
+	handoff_follow(sk);
 	if (left)
 		conn_lose(sk, sent);
 }
