@@ -219,7 +219,7 @@ static int unpin(const char *dir)
 	int err;
 
 	dir = dir ? dir : PIN_DIR;
-	err = probe__unpin(dir);
+	err = pin__unpin(dir);
 	if (err == -EBUSY)
 		log_error("--unpin: an agent uses %s; stop it first", dir);
 	else if (err)

@@ -55,21 +55,35 @@ static int mount_bpffs(const char *dir)
 											 : 0;
 }
 
-int pin__lock(const char *dir)
+static bool is_same_file(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !stat(path, &b) && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/* -EAGAIN: another holds it, or has given its place to another directory. */
+static int try_lock(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
 
 	if (fd < 0)
 		return -errno;
-	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
-		err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		if (err != -EBUSY || i == LOCK_TRIES) {
-			close(fd);
-			return err;
-		}
+	err = flock(fd, LOCK_EX | LOCK_NB) ? -errno : is_same_file(fd, dir) ? 0 : -EAGAIN;
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+int pin__lock(const char *dir)
+{
+	int fd = try_lock(dir);
+
+	for (int i = 0; fd == -EAGAIN && i < LOCK_TRIES; i++) {
 		usleep(LOCK_WAIT_US);
+		fd = try_lock(dir);
 	}
-	return fd;
+	return fd == -EAGAIN ? -EBUSY : fd;
 }
 
 int pin__map(const char *dir, const char *name)
@@ -184,45 +198,58 @@ static void find_old(const char *dir, struct old_dirs *ret)
 	qsort(ret->path, ret->count, sizeof(ret->path[0]), by_name);
 }
 
-/* What pin__replace() or pin__remove() may have left, killed at any point. */
+/* DIR itself is not there only when pin__replace() was killed between its two renames. */
+static int find_or_make(const char *dir)
+{
+	char new[PIN_PATH_MAX];
+
+	sibling(dir, "-new", new);
+	if (!access(dir, F_OK))
+		return 0;
+	return rename(new, dir) ? make_dir(dir) : 0;
+}
+
+/* What pin__replace() may have left, killed at any point; the lock may be of another DIR then. */
 static int settle(const char *dir)
 {
 	char new[PIN_PATH_MAX];
 	struct old_dirs old;
+	int err = 0;
 
 	sibling(dir, "-new", new);
-	if (!access(dir, F_OK) && !access(new, F_OK)) {
-		if (is_retired(dir))
-			return swap(dir);
+	if (!access(new, F_OK) && is_retired(dir))
+		err = swap(dir);
+	else
 		pin__remove(new);
-	} else if (!access(new, F_OK)) {
-		if (rename(new, dir))
-			return -errno;
-	}
 	find_old(dir, &old);
 	for (unsigned i = 0; i < old.count; i++)
 		pin__detach(old.path[i]);
-	return 0;
+	return err;
 }
 
 int pin__open(const char *dir)
 {
-	int err;
+	int err, fd;
 
 	if (*dir != '/' || strlen(dir) >= PIN_DIR_MAX)
 		return -EINVAL;
 	err = mount_bpffs(dir);
 	if (!err)
-		err = settle(dir);
-	if (!err)
-		err = make_dir(dir);
+		err = find_or_make(dir);
 	if (err)
 		return err;
 	if (!is_bpffs(dir)) {
 		rmdir(dir);
 		return -ENOTSUP;
 	}
-	return pin__lock(dir);
+	fd = pin__lock(dir);
+	if (fd < 0)
+		return fd;
+	err = settle(dir);
+	if (!err && is_same_file(fd, dir))
+		return fd;
+	close(fd);
+	return err ? err : pin__lock(dir);
 }
 
 static bool is_ours(const struct bpf_map *map)
@@ -321,9 +348,9 @@ static void remove_sets(const char *dir, const char *keep)
 		closedir(stream);
 }
 
-int pin__links(struct links *links, const char *dir)
+int pin__links(struct links *links, const char *dir, char set[PIN_PATH_MAX])
 {
-	char set[PIN_PATH_MAX], path[PIN_PATH_MAX + 16];
+	char path[PIN_PATH_MAX + 16];
 
 	stamp(dir, "/links-", set);
 	if (mkdir(set, 0700))
@@ -341,8 +368,12 @@ int pin__links(struct links *links, const char *dir)
 	/* or libbpf disables a tracepoint's event at the end of this process */
 	for (unsigned i = 0; i < links->count; i++)
 		bpf_link__disconnect(links->at[i]);
-	remove_sets(dir, set);
 	return 0;
+}
+
+void pin__keep(const char *dir, const char *set)
+{
+	remove_sets(dir, set);
 }
 
 /* Adds the ring of one replaced set. */
@@ -403,4 +434,16 @@ int pin__remove(const char *dir)
 	pin__detach(dir);
 	empty(dir);
 	return rmdir(dir) && errno != ENOENT ? -errno : 0;
+}
+
+int pin__unpin(const char *pin_dir)
+{
+	int fd = pin__open(pin_dir), err;
+
+	if (fd < 0)
+		return fd;
+	pin__forget_old(pin_dir);
+	err = pin__remove(pin_dir);
+	close(fd);
+	return err;
 }

@@ -3,9 +3,8 @@
  * pin: the kernel side's objects under a directory of a bpffs, where they outlive the agent.
  *
  *   DIR/rt_…      the maps, the ring among them: for `bpftool map dump pinned` and the next agent
- *   DIR/links-…   a set of attachments. While one agent takes over from another there are two:
- *                 each write is captured once all the same, since the program that sees its end
- *                 first takes it out of rt_inflight, which both share
+ *   DIR/links-…   a set of attachments. While one agent takes over from another there are two,
+ *                 and control->set says which of them works
  *   DIR-new       maps of another contract, being made
  *   DIR-old-…     maps of another contract, that were replaced and are read to their end
  *
@@ -43,10 +42,13 @@ int pin__reuse(struct bpf_object *object, const char *dir);
 int pin__maps(struct bpf_object *object, const char *dir);
 
 /*
- * Pins a new set of attachments, then removes the others. -EOPNOTSUPP: this kernel keeps no
+ * Pins a new set of attachments, whose path goes to `ret_set`. -EOPNOTSUPP: this kernel keeps no
  * attachment to a tracepoint beyond its process (before 5.15); nothing is pinned then.
  */
-int pin__links(struct links *links, const char *dir);
+int pin__links(struct links *links, const char *dir, char ret_set[PIN_PATH_MAX]);
+
+/* Removes all sets but this one. */
+void pin__keep(const char *dir, const char *set);
 
 /*
  * The maps of DIR give way to those of DIR-new, which are attached already: the old programs
@@ -69,5 +71,9 @@ void pin__forget_old(const char *dir);
 /* What is attached goes; all goes. What is not there is no error. */
 void pin__detach(const char *dir);
 int pin__remove(const char *dir);
+
+/* Takes everything under `pin_dir` out of the kernel: 0, also if nothing is there; -EBUSY: an
+ * agent uses it. */
+int pin__unpin(const char *pin_dir);
 
 #endif

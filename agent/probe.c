@@ -55,11 +55,19 @@ static uint64_t header_hash(const char *name)
 	return hash;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now = { 0 };
+
+	return clock_gettime(CLOCK_BOOTTIME, &now), now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
 static void configure(struct reqtap *skel, const struct probe_config *config)
 {
 	struct bpf_program *program;
 
 	skel->rodata->rt_by_cgroup = config->by_cgroup;
+	skel->rodata->rt_set = (uint32_t)(now_ns() >> 20) | 1; /* one an agent */
 	skel->rodata->rt_grace_ns = config->lineage_grace_ns;
 	skel->rodata->rt_budget = config->budget_bytes;
 	for (int i = 0; i < RT_HEADERS_MAX && config->headers && config->headers[i]; i++)
@@ -101,6 +109,8 @@ static int map_control(struct probe *probe)
 	probe->control->contract = RT_CONTRACT;
 	probe->control->ring_contract = RT_RING_CONTRACT;
 	probe->control->agent_tgid = getpid();
+	if (probe->origin != PROBE_TAKEN_OVER)
+		probe->control->set = probe->skel->rodata->rt_set;
 	return 0;
 }
 
@@ -146,14 +156,19 @@ static int pin_maps(struct probe *probe)
 /* The programs are attached: from now on they outlive us, and what was attached before goes. */
 static int pin_links(struct probe *probe)
 {
-	char dir[PIN_PATH_MAX];
+	char dir[PIN_PATH_MAX], set[PIN_PATH_MAX];
 
 	if (!probe->pin_dir)
 		return 0;
 	snprintf(dir, sizeof(dir), "%s%s", probe->pin_dir,
 		 probe->origin == PROBE_REPLACED ? "-new" : "");
-	probe->pin_err = pin__links(&probe->links, dir);
-	return probe->pin_err == -EOPNOTSUPP ? 0 : probe->pin_err;
+	probe->pin_err = pin__links(&probe->links, dir, set);
+	if (probe->pin_err && probe->pin_err != -EOPNOTSUPP)
+		return probe->pin_err;
+	__atomic_store_n(&probe->control->set, probe->skel->rodata->rt_set, __ATOMIC_RELEASE);
+	if (!probe->pin_err)
+		pin__keep(dir, set);
+	return 0;
 }
 
 /*
@@ -163,7 +178,6 @@ static int pin_links(struct probe *probe)
 static int replace(struct probe *probe)
 {
 	char dir[PIN_PATH_MAX];
-	struct timespec now;
 	int lock;
 
 	snprintf(dir, sizeof(dir), "%s-new", probe->pin_dir);
@@ -172,8 +186,7 @@ static int replace(struct probe *probe)
 		return lock;
 	close(probe->pin_lock);
 	probe->pin_lock = lock;
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	probe->control->from_ns = now.tv_sec * 1000000000ULL + now.tv_nsec - OVERLAP_NS;
+	probe->control->from_ns = now_ns() - OVERLAP_NS;
 	return pin__replace(probe->pin_dir);
 }
 
@@ -340,18 +353,6 @@ bool probe__outlives(const struct probe *probe, const char **ret_reason)
 			      ? "kernels before 5.15 detach tracepoints when their process ends"
 			      : NULL;
 	return !*ret_reason;
-}
-
-int probe__unpin(const char *pin_dir)
-{
-	int fd = pin__open(pin_dir), err;
-
-	if (fd < 0)
-		return fd;
-	pin__forget_old(pin_dir);
-	err = pin__remove(pin_dir);
-	close(fd);
-	return err;
 }
 
 /* The replaced maps are needed until all that waited in their ring is durable. */

@@ -59,10 +59,6 @@ uint64_t probe__unread(const struct probe *probe);
 /* True: the kernel side outlives this process. False, and why not in *ret_reason. */
 bool probe__outlives(const struct probe *probe, const char **ret_reason);
 
-/* Takes everything under `pin_dir` out of the kernel: 0, also if nothing is there; -EBUSY: an
- * agent uses it. */
-int probe__unpin(const char *pin_dir);
-
 /* The plan in use, and why it is that one: for `doctor` and `status`. */
 enum probe_plan probe__plan(const struct probe *probe);
 const char *probe__plan_reason(const struct probe *probe);

@@ -342,7 +342,7 @@ struct control {
 	__u64 durable;       /* the lines that end before this position of the ring are durable */
 	__u64 from_ns;       /* fragments of before are in the ring that this one replaced */
 	__u32 agent_tgid;    /* its own output is never captured */
-	__u32 reserved;
+	__u32 set;           /* of the programs attached, those whose rt_set it is do the work */
 };
 
 /*

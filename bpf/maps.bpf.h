@@ -15,6 +15,7 @@
 
 /* Settings, written by the agent before load: what is off costs nothing. */
 const volatile __weak bool rt_by_cgroup = false;
+const volatile __weak __u32 rt_set = 0; /* see struct control */
 const volatile __weak __u64 rt_grace_ns = 1000000000;
 const volatile __weak __u64 rt_budget = 0; /* bytes a second and container; 0: no limit */
 /* Numbers of the architecture's system calls, by enum rt_shape. */

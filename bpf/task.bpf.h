@@ -16,13 +16,17 @@
 #define UNIX98_PTY_SLAVE_MAJOR 136
 #define TTY_MAJOR 4
 
-/* The agent's pod is a container too; what it logs about logs must not come back to it. */
-static __always_inline bool is_agent(u32 tgid)
+/*
+ * Is it this set of programs that captures, and a process that is captured? While one agent takes
+ * over from another two sets are attached, and control->set says which one works. The agent's pod
+ * is a container too: what it logs about logs must not come back to it.
+ */
+static __always_inline bool is_captured(u32 tgid)
 {
 	u32 zero = 0;
 	struct control *control = bpf_map_lookup_elem(&rt_control, &zero);
 
-	return control && control->agent_tgid == tgid;
+	return control && control->set == rt_set && control->agent_tgid != tgid;
 }
 
 /* The container whose process `tgid` (the current one) is; 0: no target. */
@@ -31,12 +35,12 @@ static __always_inline u64 container_current(u32 tgid)
 	if (!rt_by_cgroup) {
 		u64 *id = bpf_map_lookup_elem(&rt_process, &tgid);
 
-		return id ? *id : 0;
+		return id && is_captured(tgid) ? *id : 0;
 	}
 	u64 cgroup = bpf_get_current_cgroup_id();
 	struct container *container = bpf_map_lookup_elem(&rt_container, &cgroup);
 
-	if (!container || !(container->flags & RT_CONTAINER_CAPTURE) || is_agent(tgid))
+	if (!container || !(container->flags & RT_CONTAINER_CAPTURE) || !is_captured(tgid))
 		return 0;
 	return container->id;
 }

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "agent/pin.h"
 #include "agent/probe.h"
 
 #define READERS 6
@@ -258,7 +259,7 @@ int main(int argc, char **argv)
 		status = run_readers(reader, writer, &doubled);
 	else
 		kill(writer, SIGKILL);
-	probe__unpin(dir);
+	pin__unpin(dir);
 	if (status == EXIT_SKIP)
 		printf("ok 1 - %s plan # SKIP the kernel refuses it\n", plan);
 	else if (status)
