@@ -15,7 +15,8 @@ packages() {
 	test)
 		echo libcmocka-dev clang-format libclang-rt-14-dev python3-dev valgrind shellcheck codespell \
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
-			openssl python3-flask gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
+			openssl python3-flask python3-fastapi python3-uvicorn python3-uvloop \
+			python3-httptools python3-waitress gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
 			nginx-light tinyproxy-bin
 		;;
 	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl ;;
@@ -26,7 +27,7 @@ packages() {
 			libtomcat10-embed-java libjakarta-annotation-api-java puma supervisor nginx-light
 		;;
 	# another distribution of Node brings npm without Debian's package
-	chart) echo python3-yaml "$(command -v npm >/dev/null || echo npm)" ;;
+	chart) echo python3-yaml python3-protobuf runc "$(command -v npm >/dev/null || echo npm)" ;;
 	image) echo mmdebstrap buildah python3 git ;;
 	page) echo python3 chromium chromium-driver python3-selenium fonts-dejavu-core ;;
 	bench) echo python3 python3-protobuf protobuf-compiler python3-matplotlib valgrind wrk gunicorn nginx-light golang-go python3-fastapi python3-uvicorn ;;

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Real servers whose threads serve one request at a time: every line once, with the right id.
+"""Real servers, one of each kind of unit that needs no compiler of its own: every line once, with
+the right id. `make servers` has all.
 
 30 connections of 200 requests each, three lines a request. The comparison itself is tested first.
 """
@@ -13,9 +14,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 import load  # noqa: E402
 import matrix  # noqa: E402
-from cases import THREADS  # noqa: E402
+from cases import ASYNCIO, POOLS, THREADS  # noqa: E402
 
 PLAN = ((30, 200),)
+CASES = THREADS + [c for c in ASYNCIO + POOLS if c.name in ("uvicorn-uvloop-plain", "waitress")]
 
 
 def comparison_sees_each_fault():
@@ -46,7 +48,7 @@ def main():
     why = comparison_sees_each_fault()
     print(f"{'not ok' if why else 'ok'} 1 - the comparison sees each fault {why}", flush=True)
     failed = bool(why)
-    for number, case in enumerate(THREADS, 2):
+    for number, case in enumerate(CASES, 2):
         try:
             result = matrix.run_case(case, output, str(output / "reqtap"), PLAN)
         except matrix.CannotRun as error:

@@ -118,8 +118,6 @@ TLS = [
 REPORTED = [
     uvicorn("uvicorn-executor", "asyncio", "executor", recall=0),
     Case("gevent", [PYTHON, "{here}/gevent_app.py"], ["python3-gevent"], recall=0, access=1),
-    Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff"),
-    Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff"),
     Case("node-http", ["node", "{here}/node_http.js"], ["nodejs"], recall=0),
     Case("node-express", ["node", "{here}/node_http.js"], ["nodejs", "node-express"], recall=0, env={"FRAMEWORK": "express", "NODE_PATH": "/usr/share/nodejs"}),
     Case("puma", ["/usr/bin/puma", "--bind", "tcp://127.0.0.1:{port}", "--threads", "16:16", "--quiet", "{here}/config.ru"],
@@ -127,6 +125,10 @@ REPORTED = [
     Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.7, access=1, options={"linger_s": 2}),
 ]
 
-POOLS = [Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"])]
+POOLS = [
+    Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"]),
+    Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff"),
+    Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff"),
+]
 
 CASES = THREADS + TOMCAT + TLS + ASYNCIO + GO + RELAYED + ENGINE + POOLS + REPORTED
