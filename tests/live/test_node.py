@@ -93,7 +93,7 @@ def _():
     with Agent("--cgroup", f"/{NAME}-e/*") as agent:
         for n in range(5):
             with Cgroup(f"/{NAME}-e/c{n}") as group:
-                drain(group.start("/bin/sh", "-c", "for i in $(seq 100); do echo $BT_MODEL_ID-$i; done",
+                drain(group.start("/bin/sh", "-c", "for i in $(seq 100); do echo $BT_MODEL_ID-$i; done; sleep 2",
                                   env=dict(os.environ, BT_MODEL_ID=f"m{n}")))
         assert until(lambda: len(agent.records()) >= 500), (len(agent.records()), agent.log)
         records = agent.records()
