@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What test_paths.py runs: writes to its stdout by every path that programs take."""
 import ctypes
+import fcntl
 import os
 import select
 import subprocess
 import sys
 import threading
+import time
 
+F_SETPIPE_SZ = 1031  # fcntl.h; a name of the module's since 3.10
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -66,6 +69,12 @@ def threads():
 def short_writes():
     """More at once than a pipe takes, without blocking: writes that are short, and maybe some that fail."""
     fd = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    while True:
+        try:  # whatever size its reader gave it; busy while more than that waits in it
+            fcntl.fcntl(fd, F_SETPIPE_SZ, 65536)
+            break
+        except OSError:
+            time.sleep(0.01)
     left = b"".join(b"short %d %s\n" % (i, b"x" * 200) for i in range(3000))
     short = False
     while left:
