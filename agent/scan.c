@@ -10,6 +10,7 @@
 #include "agent/db.h"
 
 #define BUSY_MS 1000
+#define HOLD_STEPS 256
 #define RAW_MAX (1ULL << 30) /* of one chunk: more is no chunk of ours */
 
 enum statement {
@@ -60,6 +61,7 @@ struct scan {
 	dev_t device;
 	ino_t inode;
 	struct segment segment;
+	unsigned steps; /* since the transaction began */
 	const struct scan_plan *plan;
 	uint32_t words[FILTER_ROW_WORDS];
 	uint8_t *data;
@@ -74,6 +76,23 @@ static int step(sqlite3_stmt *statement)
 	if (code == SQLITE_ROW)
 		return 0;
 	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
+}
+
+void scan__release(struct scan *scan)
+{
+	if (!sqlite3_get_autocommit(scan->db))
+		sqlite3_exec(scan->db, "COMMIT", NULL, NULL, NULL);
+	scan->steps = 0;
+}
+
+/* Steps share a transaction: one each would lock, and look whether the file was written. */
+static int hold(struct scan *scan)
+{
+	if (++scan->steps > HOLD_STEPS)
+		scan__release(scan);
+	if (!sqlite3_get_autocommit(scan->db))
+		return 0;
+	return db__errno(sqlite3_exec(scan->db, "BEGIN", NULL, NULL, NULL));
 }
 
 static int prepare(struct scan *scan)
@@ -256,6 +275,19 @@ static bool loose_may_match(struct scan *scan, const struct scan_chunk *chunk)
 	return hit;
 }
 
+/* Room for a chunk's data. */
+static int reserve(struct scan *scan, uint64_t len)
+{
+	if (len > RAW_MAX)
+		return -EBADMSG;
+	if (len > scan->size) {
+		free(scan->data);
+		scan->data = malloc(len);
+		scan->size = scan->data ? len : 0;
+	}
+	return len && !scan->data ? -ENOMEM : 0;
+}
+
 /* A chunk that is in no segment, from its row; a tail's data with it. */
 static int find_chunk(struct scan *scan, enum statement which, int64_t cursor,
 		      struct scan_chunk *ret)
@@ -270,14 +302,8 @@ static int find_chunk(struct scan *scan, enum statement which, int64_t cursor,
 		store__read_block(statement, &ret->block);
 		if (ret->tail)
 			ret->len = (size_t)sqlite3_column_bytes(statement, 7);
-		if (ret->len > scan->size) {
-			free(scan->data);
-			scan->data = malloc(ret->len);
-			scan->size = scan->data ? ret->len : 0;
-		}
-		if (ret->len && !scan->data)
-			err = -ENOMEM;
-		else if (ret->len)
+		err = reserve(scan, ret->len);
+		if (!err && ret->len)
 			memcpy(scan->data, sqlite3_column_blob(statement, 7), ret->len);
 		ret->data = ret->tail ? scan->data : NULL;
 		scan->bytes += ret->len;
@@ -317,7 +343,7 @@ int scan__before(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 {
 	int err;
 
-	for (;;) {
+	while (!(err = hold(scan))) {
 		if (*cursor - 1 < scan->segment.first_seq) {
 			err = find_segment(scan, SEGMENT_BEFORE, *cursor);
 			if (err && err != -ENOENT)
@@ -339,6 +365,7 @@ int scan__before(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 		if (loose_may_match(scan, ret))
 			return 0;
 	}
+	return err;
 }
 
 static bool pick_after(struct segment *segment, int64_t *cursor, struct scan_chunk *ret)
@@ -357,17 +384,11 @@ static bool pick_after(struct segment *segment, int64_t *cursor, struct scan_chu
 	return false;
 }
 
-/* Far enough behind the time asked for that nothing older can follow. */
-static bool is_beyond(const struct scan *scan, uint64_t first_ns)
-{
-	return first_ns > scan->plan->until_ns && first_ns - scan->plan->until_ns > SCAN_SLACK_NS;
-}
-
 int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 {
 	int err;
 
-	for (;;) {
+	while (!(err = hold(scan))) {
 		if (!in_segment(scan, *cursor)) {
 			err = find_segment(scan, SEGMENT_AFTER, *cursor);
 			if (err && err != -ENOENT)
@@ -376,14 +397,14 @@ int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 				*cursor = scan->segment.first_seq;
 		}
 		if (in_segment(scan, *cursor)) {
-			if (is_beyond(scan, scan->segment.first_ns))
+			if (scan_plan__is_beyond(scan->plan, scan->segment.first_ns))
 				return -ENOENT;
 			if (pick_after(&scan->segment, cursor, ret))
 				return 0;
 			continue;
 		}
 		err = find_chunk(scan, CHUNK_AFTER, *cursor, ret);
-		if (!err && is_beyond(scan, ret->block.first_ns))
+		if (!err && scan_plan__is_beyond(scan->plan, ret->block.first_ns))
 			err = -ENOENT;
 		if (err)
 			return err;
@@ -391,22 +412,17 @@ int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 		if (loose_may_match(scan, ret))
 			return 0;
 	}
+	return err;
 }
 
 static int unpack(struct scan *scan, sqlite3_stmt *statement, struct scan_chunk *chunk)
 {
 	uint64_t raw_len = (uint64_t)sqlite3_column_int64(statement, 0);
 	size_t size;
+	int err = reserve(scan, raw_len);
 
-	if (raw_len > RAW_MAX)
-		return -EBADMSG;
-	if (raw_len > scan->size) {
-		free(scan->data);
-		scan->data = malloc(raw_len);
-		scan->size = scan->data ? raw_len : 0;
-	}
-	if (raw_len && !scan->data)
-		return -ENOMEM;
+	if (err)
+		return err;
 	size = ZSTD_decompress(scan->data, raw_len, sqlite3_column_blob(statement, 1),
 			       (size_t)sqlite3_column_bytes(statement, 1));
 	if (ZSTD_isError(size) || size != raw_len)
@@ -425,7 +441,9 @@ int scan__load(struct scan *scan, struct scan_chunk *chunk)
 	if (chunk->data)
 		return 0;
 	sqlite3_bind_int64(statement, 1, chunk->block.seq);
-	err = step(statement);
+	err = hold(scan);
+	if (!err)
+		err = step(statement);
 	if (!err)
 		err = unpack(scan, statement, chunk);
 	sqlite3_reset(statement);

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scan: history's file, the reading side: chunk after chunk, those left out that cannot hold what
- * is searched. Each step reads what is there now, in a transaction of its own, so a long reading
- * never keeps the writer's log from being reused; chunks that went meanwhile are passed over.
+ * is searched. A few hundred steps share a read transaction, so that a long reading does not keep
+ * the writer's log from being reused; chunks that went meanwhile are passed over.
  */
 #ifndef REQTAP_SCAN_H
 #define REQTAP_SCAN_H
 
 #include "agent/scan_plan.h"
 #include "agent/store.h"
-
-#define SCAN_SLACK_NS                                                                              \
-	60000000000ULL /* how much later a record may arrive than one that is newer                \
-			*/
 
 struct scan_chunk {
 	struct store_block block;
@@ -36,6 +32,9 @@ void scan__begin(struct scan *scan, const struct scan_plan *plan);
  */
 int scan__before(struct scan *scan, int64_t *cursor, struct scan_chunk *ret);
 int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret);
+
+/* Ends the transaction that steps share: before anything that may wait, and at the end. */
+void scan__release(struct scan *scan);
 
 /* Its data, which lives until the next call of these three. -ENOENT: it is gone. */
 int scan__load(struct scan *scan, struct scan_chunk *chunk);

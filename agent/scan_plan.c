@@ -6,6 +6,11 @@ bool scan_plan__overlaps(const struct scan_plan *plan, uint64_t first_ns, uint64
 	return first_ns < plan->until_ns && last_ns >= plan->since_ns;
 }
 
+bool scan_plan__is_beyond(const struct scan_plan *plan, uint64_t first_ns)
+{
+	return first_ns > plan->until_ns && first_ns - plan->until_ns > SCAN_SLACK_NS;
+}
+
 bool scan_plan__may_match(const struct scan_plan *plan, const struct store_block *block)
 {
 	if (!scan_plan__overlaps(plan, block->first_ns, block->last_ns))

@@ -6,6 +6,8 @@
 #include "agent/store.h"
 
 #define SCAN_ALTERNATIVES 16
+/* How much later a record may arrive than one that is newer. */
+#define SCAN_SLACK_NS 60000000000ULL
 
 /* One of several probes must hit. */
 struct scan_group {
@@ -23,6 +25,9 @@ struct scan_plan {
 };
 
 bool scan_plan__overlaps(const struct scan_plan *plan, uint64_t first_ns, uint64_t last_ns);
+
+/* So far behind the time asked for that nothing older can follow. */
+bool scan_plan__is_beyond(const struct scan_plan *plan, uint64_t first_ns);
 
 /* By times, levels and notices. */
 bool scan_plan__may_match(const struct scan_plan *plan, const struct store_block *block);

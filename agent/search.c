@@ -98,8 +98,10 @@ bool search__give(struct search *search, struct match *match, const struct heap_
 	return fn(ctx, &record, item->seq, entry.missing);
 }
 
+/* Whoever takes it may wait, for a terminal or a socket. */
 static bool give(struct job *job, const struct heap_item *item)
 {
+	scan__release(job->search->scan);
 	return search__give(job->search, job->match, item, job->fn, job->ctx);
 }
 
@@ -161,6 +163,7 @@ static int start(struct job *job, struct search *search, const struct query *que
 
 static void finish(struct job *job)
 {
+	scan__release(job->search->scan);
 	match__free(job->match);
 	heap__free(job->heap);
 }
@@ -307,13 +310,14 @@ int search__arrived(struct search *search, struct match *match, int64_t *cursor,
 
 	scan__begin(search->scan, match__plan(match));
 	err = scan__after(search->scan, cursor, &chunk);
-	if (err)
-		return err;
-	err = scan__load(search->scan, &chunk);
-	if (!err)
-		err = each_match(&job, &chunk, take);
-	else if (err == -ENOENT)
-		err = 0; /* it went meanwhile */
+	if (!err) {
+		err = scan__load(search->scan, &chunk);
+		if (!err)
+			err = each_match(&job, &chunk, take);
+		else if (err == -ENOENT)
+			err = 0; /* it went meanwhile */
+	}
+	scan__release(search->scan);
 	return err;
 }
 
@@ -397,7 +401,10 @@ uint64_t search__oldest(struct search *search)
 	const struct scan_plan all = { .until_ns = UINT64_MAX, .levels = ~0U };
 	struct scan_chunk chunk;
 	int64_t cursor = 0;
+	int err;
 
 	scan__begin(search->scan, &all);
-	return scan__after(search->scan, &cursor, &chunk) ? 0 : chunk.block.first_ns;
+	err = scan__after(search->scan, &cursor, &chunk);
+	scan__release(search->scan);
+	return err ? 0 : chunk.block.first_ns;
 }
