@@ -28,7 +28,10 @@ enum statement {
 };
 
 #define SEGMENT "SELECT first_seq, end_seq, first_ns, last_ns, blocks FROM segment "
-#define CHUNK "SELECT " STORE_BLOCK_COLUMNS ", raw_len, data FROM chunk "
+/* SQLite reads every column that is selected: a block's data would be read to look at its times */
+#define CHUNK                                                                                      \
+	"SELECT " STORE_BLOCK_COLUMNS ", raw_len, CASE WHEN raw_len THEN NULL ELSE data END"       \
+	" FROM chunk "
 
 static const char *const sql[STATEMENTS] = {
 	[SEGMENT_BEFORE] = SEGMENT "WHERE first_seq < ?1 ORDER BY first_seq DESC LIMIT 1",
@@ -300,8 +303,7 @@ static int find_chunk(struct scan *scan, enum statement which, int64_t cursor,
 	if (!err) {
 		*ret = (struct scan_chunk){ .tail = !sqlite3_column_int64(statement, 6) };
 		store__read_block(statement, &ret->block);
-		if (ret->tail)
-			ret->len = (size_t)sqlite3_column_bytes(statement, 7);
+		ret->len = (size_t)sqlite3_column_bytes(statement, 7);
 		err = reserve(scan, ret->len);
 		if (!err && ret->len)
 			memcpy(scan->data, sqlite3_column_blob(statement, 7), ret->len);
