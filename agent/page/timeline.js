@@ -45,7 +45,7 @@ export function showTimeline(root, id, records, on) {
   const bad = lines.filter((r) => r.level === "ERROR" || r.level === "FATAL").length;
   root.append(
     el("div", { class: "top" }, heading,
-      el("small", {}, `${number(lines.length)} lines · ${span(length)} · ${lanes.size} ${lanes.size === 1 ? "replica" : "replicas"}${bad ? ` · ${number(bad)} errors` : ""} · from ${clock(start, true)}`),
+      el("small", {}, `${number(lines.length)} lines · ${span(length)} · ${lanes.size} ${lanes.size === 1 ? "replica" : "replicas"}${bad ? ` · ${number(bad)} ${bad === 1 ? "error" : "errors"}` : ""} · from ${clock(start, true)}`),
       close),
     ...[...lanes].map(([name, own]) => lane(name, own, start, length, on.pick)),
     el("div", { class: "axis" }, ...[0, 0.25, 0.5, 0.75, 1].map((part) => el("span", {}, `+${span(length * part)}`))));
