@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "agent/child.h"
 #include "agent/command.h"
+#include "agent/counter.h"
 #include "agent/discard.h"
 #include "agent/drain.h"
 #include "agent/log.h"
@@ -234,25 +235,26 @@ static void say_loss(uint64_t count, const char *what)
 		log_warn("%llu %s", (unsigned long long)count, what);
 }
 
+static void say_counter(const struct counter *counter, uint64_t count)
+{
+	size_t len;
+
+	if (!count || !counter || counter->kind != COUNTER_LOST)
+		return;
+	len = strlen(counter->name);
+	log_warn("%llu %s lost (%s)", (unsigned long long)count,
+		 len > 6 && !strcmp(counter->name + len - 6, "_bytes") ? "bytes" : "writes",
+		 counter->why);
+}
+
 static void say_losses(const struct run *run)
 {
-	static const struct {
-		enum rt_counter counter;
-		const char *what;
-	} losses[] = {
-		{ RT_LOST_RING, "writes lost (ring full)" },
-		{ RT_LOST_FAULT, "writes lost (memory not readable)" },
-		{ RT_LOST_INFLIGHT, "writes lost (too many writers at once)" },
-		{ RT_LOST_BUDGET, "writes lost (over the budget)" },
-		{ RT_TRUNCATED_BYTES, "bytes lost (one write was larger than 1 MiB)" },
-		{ RT_UNSEEN_BYTES, "bytes unseen (spliced or sent from a file)" },
-	};
 	struct pipeline_stats stats;
 	uint64_t counters[RT_COUNTERS];
 
 	if (!probe__counters(run->probe, counters))
-		for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
-			say_loss(counters[losses[i].counter], losses[i].what);
+		for (unsigned i = 0; i < RT_COUNTERS; i++)
+			say_counter(counter__of(i), counters[i]);
 	pipeline__stats(run->pipeline, &stats);
 	say_loss(stats.line->cut_bytes, "bytes cut from lines longer than --line-max");
 	say_loss(stats.bad_events, "ring records not understood");
