@@ -101,18 +101,20 @@ class Work:
 class Protocol(asyncio.Protocol):
     def __init__(self):
         self.data, self.queue, self.busy, self.body, self.started = b"", [], False, 0, False
+        self.may_pause = False  # once a body: who resumes reading is the request that it belongs to
 
     def connection_made(self, transport):
         self.transport = transport
 
     def data_received(self, data):
-        if self.body > 65536:
-            self.transport.pause_reading()
         self.data += data
         while True:
             taken = min(self.body, len(self.data))
             self.body -= taken
             self.data = self.data[taken:]
+            if self.may_pause and self.body > 65536:
+                self.may_pause = False
+                self.transport.pause_reading()
             head, blank, rest = self.data.partition(b"\r\n\r\n")
             if self.body or not blank:
                 return
@@ -120,6 +122,7 @@ class Protocol(asyncio.Protocol):
             lines = head.decode("latin-1").split("\r\n")
             fields = dict(line.lower().split(": ", 1) for line in lines[1:])
             self.body = int(fields.get("content-length", 0))
+            self.may_pause = True
             if fields.get("expect") == "100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.queue.append(lines[0].split(" ")[:2])
@@ -145,7 +148,7 @@ class Protocol(asyncio.Protocol):
             if last:
                 self.answered()
 
-        if self.body > 0:
+        if not self.transport.is_reading():
             await asyncio.sleep(0.005)
             self.transport.resume_reading()  # whose callback has this request's context
         await getattr(Work, kind)(token, send)

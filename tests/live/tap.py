@@ -70,6 +70,7 @@ def main():
         if reason and needs_capture:
             print(f"ok {number} - {name} # SKIP {reason}", flush=True)
             continue
+        print(f"# {name}", flush=True)  # or nobody knows which one hangs
         try:
             function()
             print(f"ok {number} - {name}", flush=True)

@@ -18,6 +18,7 @@ SERVER = Path(__file__).resolve().parent / "python_server.py"
 MINORS = range(9, 15)
 KNOWN = ("plain", "group", "thread", "stream", "late")
 ROUNDS = 25
+START_S, SILENCE_S, END_S = 60, 30, 30
 
 
 def interpreters():
@@ -51,50 +52,81 @@ async def response(reader, body=True):
     return None
 
 
-async def connection(port, number, truth):
+async def connection(port, number, truth, progress):
+    """progress[number]: the newest request that was sent; each answer counts in progress["answers"]."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
     def begin(kind, n, **options):
-        token = f"{kind}-{number}-{n}"
+        token = progress[number] = f"{kind}-{number}-{n}"
         truth[token] = f"{kind}{number:04d}{n:04d}" + "f" * 16
         return head(kind, token, truth[token], **options)
+
+    async def answer(**options):
+        await response(reader, **options)
+        progress["answers"] += 1
 
     for n in range(ROUNDS):
         for kind in KNOWN + ("executor", "reuse"):
             writer.write(begin(kind, n))
-            await response(reader)
+            await answer()
         writer.write(begin("plain", n + 1000, method="HEAD"))
-        await response(reader, body=False)
+        await answer(body=False)
         body = b"x" * 200000
         more = f"content-length: {len(body)}\r\n" + "expect: 100-continue\r\n" * (n % 2)
         writer.write(begin("plain", n + 2000, method="POST", more=more) + body)
-        await response(reader)
+        await answer()
         writer.write(begin("group", n + 3000))
-        await response(reader)
+        await answer()
         if number % 4 == 0:
             writer.write(b"".join(begin("plain", n + at) for at in (4000, 5000, 6000)))
             for _ in range(3):
-                await response(reader)
+                await answer()
         if number % 4 == 1:
             writer.write(begin("plain", n + 7000))
             await asyncio.sleep(0.001)  # read while the first one's task runs
             writer.write(begin("plain", n + 8000))
             for _ in range(2):
-                await response(reader)
+                await answer()
     writer.write(begin("daemon", 9000))
-    await response(reader)
+    await answer()
     await asyncio.sleep(1.5)
     writer.close()
+    del progress[number]
+
+
+async def answered(jobs, progress):
+    """Waits for `jobs` as long as answers come: a slow machine takes its time, a lost answer does not."""
+    before = -1
+    while jobs:
+        done, jobs = await asyncio.wait(jobs, timeout=SILENCE_S, return_when=asyncio.FIRST_EXCEPTION)
+        for job in done:
+            job.result()
+        if jobs and progress["answers"] == before:
+            raise TimeoutError(f"no answer for {SILENCE_S} s; outstanding: {progress}")
+        before = progress["answers"]
 
 
 async def drive(run):
     loop = asyncio.get_running_loop()
-    first = await asyncio.wait_for(loop.run_in_executor(None, run.stdout.readline), 60)
-    port, truth = int(json.loads(first)["message"].split()[1]), {}
-    records = loop.run_in_executor(None, run.stdout.read)  # or the pipe fills, and reqtap waits
-    await asyncio.wait_for(asyncio.gather(*(connection(port, n, truth) for n in range(8))), 90)
+    try:
+        first = await asyncio.wait_for(loop.run_in_executor(None, run.stdout.readline), START_S)
+        port, truth, progress = int(json.loads(first)["message"].split()[1]), {}, {"answers": 0}
+        records = loop.run_in_executor(None, run.stdout.read)  # or the pipe fills, and reqtap waits
+        await answered([asyncio.ensure_future(connection(port, n, truth, progress)) for n in range(8)], progress)
+        run.stdin.close()
+        return truth, [json.loads(line) for line in (await asyncio.wait_for(records, END_S)).splitlines()]
+    finally:
+        end(run)  # before asyncio waits for the thread that reads what it writes
+
+
+def end(run):
+    """The server ends when its stdin does, and reqtap with it."""
     run.stdin.close()
-    return truth, [json.loads(line) for line in (await asyncio.wait_for(records, 30)).splitlines()]
+    try:
+        run.wait(END_S)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        run.wait()
 
 
 def check(records, truth):
@@ -125,11 +157,7 @@ def case(minor, path):
         with tempfile.TemporaryFile() as errors:
             run = tap.start(path, str(SERVER), stdin=subprocess.PIPE, stderr=errors,
                             env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
-            try:
-                truth, records = asyncio.run(drive(run))
-            finally:
-                run.stdin.close()
-                run.wait(30)
+            truth, records = asyncio.run(drive(run))
         check(records, truth)
 
 
