@@ -367,6 +367,7 @@ static int set_up_view(struct agent *agent)
 		.pipeline = agent->pipeline,
 		.shipper = agent->shipper,
 		.containers = agent->containers,
+		.runtimes = agent->runtimes,
 		.metadata = agent->metadata,
 		.publish = agent->publish = publish__new(),
 	};

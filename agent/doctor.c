@@ -12,9 +12,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "agent/probe.h"
+#include "agent/survey.h"
 #include "agent/tracepoint.h"
 
 #define CGROUP2_PLACES 2
+#define RUNTIMES_SHOWN 8
 
 static struct doctor_check *add(struct doctor_report *report, const char *name,
 				enum doctor_state state)
@@ -225,6 +227,40 @@ static void check_load(struct doctor_report *report)
 	probe__free(probe);
 }
 
+static void on_runtime(void *ctx, const struct runtime_info *info)
+{
+	struct doctor_report *report = ctx;
+	struct doctor_check *check;
+
+	if (report->runtime_count++ >= RUNTIMES_SHOWN)
+		return;
+	check = add(report, "runtime", *info->why ? DOCTOR_LESS : DOCTOR_OK);
+	if (*info->why) {
+		say(check->found, "%s %s: %s; %s: %s", info->name, info->version, info->why,
+		    *info->unit ? "by threads" : "by none", info->path);
+		say(check->mend, "lines of an event loop have no id so; `line`, `text` and `relay` "
+				 "evidence still holds; a build that is known mends it");
+	} else {
+		say(check->found, "%s %s%s%s, mapped %u times: %s", info->name, info->version,
+		    *info->unit ? ", by " : "", info->unit, info->processes, info->path);
+	}
+}
+
+/* Of what runs now; a target that starts later is looked at then. */
+static void check_runtimes(struct doctor_report *report)
+{
+	int err = survey__runtimes(on_runtime, report);
+	struct doctor_check *check;
+
+	if (!err && report->runtime_count <= RUNTIMES_SHOWN)
+		return;
+	check = add(report, "runtime", err ? DOCTOR_LESS : DOCTOR_OK);
+	if (err)
+		say(check->found, "/proc cannot be read: %s", strerror(-err));
+	else
+		say(check->found, "and %u more", report->runtime_count - RUNTIMES_SHOWN);
+}
+
 void doctor__examine(struct doctor_report *ret, bool load)
 {
 	*ret = (struct doctor_report){ .can_capture = true, .plan = "none" };
@@ -237,6 +273,8 @@ void doctor__examine(struct doctor_report *ret, bool load)
 	check_bpffs(ret);
 	if (load && ret->can_capture)
 		check_load(ret);
+	if (load)
+		check_runtimes(ret);
 }
 
 int doctor__obstacle(char **ret_problem)

@@ -35,6 +35,7 @@ struct doctor_report {
 	unsigned count;
 	struct doctor_hook hooks[DOCTOR_HOOKS_MAX]; /* when the programs were loaded */
 	unsigned hook_count;
+	unsigned runtime_count;
 	bool can_capture;
 	const char *plan; /* "fentry", "syscall", or "none" */
 };

@@ -222,6 +222,7 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 
 const struct runtime_kind golang_runtime = {
 	.name = "Go",
+	.unit = "goroutines",
 	.kind = RT_RUNTIME_GO,
 	.recognise = recognise,
 };

@@ -8,7 +8,7 @@
 #include <bpf/libbpf.h>
 #include "agent/ring.h"
 
-#define PROGRAMS_EVERY 10 /* ticks: a system call a program */
+#define PROGRAMS_EVERY 10 /* ticks: a system call a program, a process that has a runtime */
 
 struct overview {
 	struct overview_config config;
@@ -49,6 +49,22 @@ static void read_programs(struct probe *probe, struct stats *stats)
 	}
 }
 
+static void add_runtime(void *ctx, const struct runtime_info *info)
+{
+	struct stats *stats = ctx;
+	struct stats_runtime *ret;
+
+	if (stats->runtime_count++ >= STATS_RUNTIMES_MAX)
+		return;
+	ret = &stats->runtimes[stats->runtime_count - 1];
+	snprintf(ret->name, sizeof(ret->name), "%s", info->name);
+	snprintf(ret->version, sizeof(ret->version), "%s", info->version);
+	snprintf(ret->path, sizeof(ret->path), "%s", info->path);
+	snprintf(ret->unit, sizeof(ret->unit), "%s", info->unit);
+	snprintf(ret->why, sizeof(ret->why), "%s", info->why);
+	ret->processes = info->processes;
+}
+
 static void read_ring(struct probe *probe, struct stats *stats)
 {
 	const struct ring *ring = probe__ring(probe);
@@ -80,8 +96,11 @@ static void on_timer(void *ctx, uint64_t now_ns)
 	if (c->metadata && metadata__stats(c->metadata)->heard_ns)
 		s->metadata_age_ns = now_ns - metadata__stats(c->metadata)->heard_ns;
 	read_ring(c->probe, s);
-	if (o->ticks++ % PROGRAMS_EVERY == 0)
+	if (o->ticks++ % PROGRAMS_EVERY == 0) {
 		read_programs(c->probe, s);
+		s->runtime_count = 0;
+		runtime_table__each(c->runtimes, add_runtime, s);
+	}
 	publish__set(c->publish, s);
 	loop_timer__set(o->timer, now_ns + PUBLISH_INTERVAL_NS);
 }

@@ -11,6 +11,7 @@
 #include "agent/pipeline.h"
 #include "agent/probe.h"
 #include "agent/publish.h"
+#include "agent/runtime.h"
 #include "agent/shipper.h"
 
 /* All belong to the caller and outlive the overview. */
@@ -19,6 +20,7 @@ struct overview_config {
 	const struct pipeline *pipeline;
 	const struct shipper *shipper;
 	const struct container_table *containers;
+	struct runtime_table *runtimes;
 	const struct metadata *metadata; /* NULL: none is configured */
 	struct publish *publish;
 };

@@ -2,8 +2,6 @@
 #include "agent/runtime.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 #include "agent/golang.h"
+#include "agent/mapping.h"
 #include "agent/openssl.h"
 #include "agent/python.h"
 #include "agent/runtime_map.h"
@@ -20,7 +19,6 @@
 #define FILES_MAX 4096 /* known by identity; the one seen first is forgotten first */
 #define IMAGES_MAX 256
 #define LOADS_MAX 8
-#define MAPPINGS_MAX 4096 /* of one process */
 #define NO_INTEREST_NS 600000000000ULL
 #define TICK_NS 60000000000ULL
 #define UNUSED_TICKS 2 /* a process may be between its fork and its exec */
@@ -40,9 +38,18 @@ struct image {
 	struct runtime process;
 	struct bpf_link *links[RUNTIME_PROBES_MAX];
 	unsigned link_count;
+	bool understood; /* a runtime that is not has no probes */
 	unsigned users, unused_ticks;
 	char version[RUNTIME_VERSION_MAX];
 	char path[128]; /* as its first process names it, cut */
+};
+
+/* A runtime that is not followed. */
+struct refusal {
+	const struct runtime_kind *kind;
+	char version[RUNTIME_VERSION_MAX];
+	char path[128];
+	char why[48];
 };
 
 struct file {
@@ -54,12 +61,7 @@ struct file {
 	} loads[LOADS_MAX];
 	unsigned load_count;
 	struct image *images[RT_RUNTIME_KINDS];
-};
-
-struct mapping {
-	pid_t tgid;
-	uint64_t start, end, offset;
-	const char *path; /* for people; may be "" */
+	struct refusal *refusal; /* the first kind's; NULL: none */
 };
 
 struct runtime_table {
@@ -81,15 +83,24 @@ struct runtime_table *runtime_table__new(const struct runtime_config *config)
 	return table;
 }
 
-static void say(struct runtime_table *table, const char *path, const struct runtime_kind *kind,
-		const char *version, const char *problem)
+/* Says, once a file, what it is not followed for, and keeps it for who asks later. */
+static void refuse(struct runtime_table *table, struct file *file, const char *path,
+		   const struct runtime_kind *kind, const char *version, const char *why)
 {
+	struct refusal *refusal = file->refusal ? NULL : calloc(1, sizeof(*refusal));
 	char line[256];
 
 	snprintf(line, sizeof(line), "%s: %s%s%s: %s; its threads are its units", path, kind->name,
-		 *version ? " " : "", version, problem);
+		 *version ? " " : "", version, why);
 	if (table->config.say)
 		table->config.say(table->config.ctx, line);
+	if (!refusal)
+		return;
+	refusal->kind = kind;
+	snprintf(refusal->version, sizeof(refusal->version), "%s", version);
+	snprintf(refusal->path, sizeof(refusal->path), "%s", path);
+	snprintf(refusal->why, sizeof(refusal->why), "%s", why);
+	file->refusal = refusal;
 }
 
 static void image_free(struct runtime_table *table, struct image *image)
@@ -108,6 +119,7 @@ static void file_free(struct runtime_table *table, struct file *file)
 	HASH_DEL(table->files, file);
 	for (unsigned i = 0; i < RT_RUNTIME_KINDS; i++)
 		image_free(table, file->images[i]);
+	free(file->refusal);
 	free(file);
 }
 
@@ -130,7 +142,7 @@ static bool has_images(const struct file *file)
 static int attach(struct runtime_table *table, struct image *image, struct elf *elf, int fd,
 		  const struct runtime_match *match)
 {
-	for (unsigned i = 0; i < match->probe_count; i++) {
+	for (unsigned i = 0; table->config.probe && i < match->probe_count; i++) {
 		const struct runtime_probe *p = &match->probes[i];
 		uint64_t offset;
 		int err = elf__offset(elf, p->vaddr, &offset);
@@ -160,8 +172,9 @@ static int take_number(struct runtime_table *table, struct image *image)
 	return -ENOSPC;
 }
 
-static struct image *image_new(struct runtime_table *table, const struct runtime_kind *kind,
-			       struct elf *elf, int fd, const char *path)
+static struct image *image_new(struct runtime_table *table, struct file *file,
+			       const struct runtime_kind *kind, struct elf *elf, int fd,
+			       const char *path)
 {
 	struct runtime_match match = { 0 };
 	int err = kind->recognise(elf, &match);
@@ -169,13 +182,14 @@ static struct image *image_new(struct runtime_table *table, const struct runtime
 
 	table->stats.unknown_version += err == -ENOTSUP;
 	if (err == -ENOTSUP)
-		say(table, path, kind, match.version, "this version is not known");
+		refuse(table, file, path, kind, match.version, "this build is not known");
 	image = err ? NULL : calloc(1, sizeof(*image));
 	if (!image)
 		return NULL;
 	image->kind = kind;
 	image->process = match.process;
 	image->process.image = 0;
+	image->understood = match.probe_count;
 	snprintf(image->version, sizeof(image->version), "%s", match.version);
 	snprintf(image->path, sizeof(image->path), "%s", path);
 	err = take_number(table, image);
@@ -185,7 +199,7 @@ static struct image *image_new(struct runtime_table *table, const struct runtime
 		return image;
 	if (err != -ENOSPC)
 		table->stats.failed++;
-	say(table, path, kind, match.version, strerror(-err));
+	refuse(table, file, path, kind, match.version, strerror(-err));
 	image_free(table, image);
 	return NULL;
 }
@@ -210,7 +224,7 @@ static void recognise(struct runtime_table *table, struct file *file, int fd, co
 		const struct runtime_kind *kind = table->config.kinds[i];
 
 		if (!file->images[kind->kind])
-			file->images[kind->kind] = image_new(table, kind, elf, fd, path);
+			file->images[kind->kind] = image_new(table, file, kind, elf, fd, path);
 	}
 	elf__free(elf);
 }
@@ -241,9 +255,21 @@ static int file_key(int fd, struct file_key *ret)
 	return S_ISREG(stat.st_mode) ? 0 : -ENOEXEC;
 }
 
+/* How the file is called; the kernel's event of a mapping does not tell. */
+static void file_path(int fd, char *ret, size_t size)
+{
+	char link[32];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, ret, size - 1);
+	ret[len < 0 ? 0 : len] = 0;
+}
+
 /* The file of `fd`, looked at when it is new. NULL: not a file, or no memory. */
 static struct file *file_get(struct runtime_table *table, int fd, const char *path)
 {
+	char name[128];
 	struct file_key key;
 	struct file *file;
 
@@ -259,7 +285,9 @@ static struct file *file_get(struct runtime_table *table, int fd, const char *pa
 	file->key = key;
 	HASH_ADD(hh, table->files, key, sizeof(file->key), file);
 	table->stats.files++;
-	recognise(table, file, fd, path);
+	if (!*path)
+		file_path(fd, name, sizeof(name));
+	recognise(table, file, fd, *path ? path : name);
 	return file;
 }
 
@@ -293,6 +321,10 @@ static void set_up_process(struct runtime_table *table, const struct file *file,
 
 		if (!file->images[i])
 			continue;
+		if (!table->config.probe) {
+			file->images[i]->users++;
+			continue;
+		}
 		process = file->images[i]->process;
 		process.address += process.address ? bias : 0;
 		if (runtime_map__set(table->config.probe, mapping->tgid, i, &process))
@@ -300,22 +332,15 @@ static void set_up_process(struct runtime_table *table, const struct file *file,
 	}
 }
 
-/*
- * What one mapping shows. Opened through map_files, which needs no path and no mount namespace, and
- * has the file even when it was deleted. 1: the file has a runtime, 0: it has none; negative errno.
- */
+/* What one mapping shows. 1: the file has a runtime, 0: it has none; negative errno. */
 static int take_mapping(struct runtime_table *table, const struct mapping *mapping)
 {
-	char path[96];
 	struct file *file;
-	int fd;
+	int fd = mapping__open(mapping);
 
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, mapping->tgid,
-		 mapping->start, mapping->end);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
-	file = file_get(table, fd, *mapping->path ? mapping->path : path);
+		return fd;
+	file = file_get(table, fd, mapping->path);
 	close(fd);
 	if (!file)
 		return -ENOMEM;
@@ -325,40 +350,14 @@ static int take_mapping(struct runtime_table *table, const struct mapping *mappi
 	return 1;
 }
 
-/* One line of /proc/PID/maps; true for an executable mapping of a file. */
-static bool parse_mapping(char *line, struct mapping *ret)
+static void on_mapping(void *ctx, const struct mapping *mapping)
 {
-	char permissions[5];
-	uint64_t inode;
-	int path = 0;
-
-	line[strcspn(line, "\n")] = 0;
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %" SCNu64 " %n", &ret->start,
-		   &ret->end, permissions, &ret->offset, &inode, &path) < 5)
-		return false;
-	ret->path = line + path;
-	return permissions[2] == 'x' && inode;
+	(void)take_mapping(ctx, mapping);
 }
 
 int runtime_table__process(struct runtime_table *table, pid_t tgid)
 {
-	char path[64], *line = NULL;
-	size_t size = 0;
-	FILE *maps;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", tgid);
-	maps = fopen(path, "re");
-	if (!maps)
-		return -errno;
-	for (unsigned i = 0; i < MAPPINGS_MAX && getline(&line, &size, maps) > 0; i++) {
-		struct mapping mapping = { .tgid = tgid };
-
-		if (parse_mapping(line, &mapping))
-			(void)take_mapping(table, &mapping);
-	}
-	free(line);
-	fclose(maps);
-	return 0;
+	return mapping__each(tgid, on_mapping, table);
 }
 
 static void on_map(struct runtime_table *table, const struct event_map *event, uint64_t now_ns)
@@ -443,13 +442,51 @@ const struct runtime_stats *runtime_table__stats(const struct runtime_table *tab
 	return &table->stats;
 }
 
-void runtime_table__images(struct runtime_table *table, runtime_fn fn, void *ctx)
+static struct runtime_info image_info(const struct image *image)
 {
-	count_users(table);
-	for (unsigned i = 0; i < IMAGES_MAX; i++) {
-		const struct image *image = table->images[i];
+	const char *unit = image->kind->unit ? image->kind->unit : "";
 
-		if (image)
-			fn(ctx, image->kind, image->version, image->path, image->users);
+	return (struct runtime_info){
+		.name = image->kind->name,
+		.version = image->version,
+		.path = image->path,
+		.unit = image->understood ? unit : "",
+		.why = image->understood ? "" : "not understood: its lines have no id",
+		.processes = image->users,
+	};
+}
+
+static struct runtime_info refusal_info(const struct refusal *refusal)
+{
+	return (struct runtime_info){
+		.name = refusal->kind->name,
+		.version = refusal->version,
+		.path = refusal->path,
+		.unit = "threads",
+		.why = refusal->why,
+	};
+}
+
+void runtime_table__each(struct runtime_table *table, runtime_fn fn, void *ctx)
+{
+	const struct file *file;
+
+	if (table->config.probe)
+		count_users(table);
+	for (unsigned i = 0; i < IMAGES_MAX; i++) {
+		struct runtime_info info;
+
+		if (!table->images[i])
+			continue;
+		info = image_info(table->images[i]);
+		fn(ctx, &info);
+	}
+	for (file = table->files; file; file = file->hh.next) {
+		struct runtime_info info;
+
+		if (!file->refusal)
+			continue;
+		info = refusal_info(file->refusal);
+		fn(ctx, &info);
 	}
 }

@@ -40,6 +40,7 @@ struct runtime_match {
 
 struct runtime_kind {
 	const char *name;
+	const char *unit; /* what its lines are told apart by, in the plural; NULL: it has none */
 	enum rt_runtime_kind kind;
 	/* 0 with *ret filled; -ENOENT: not such a file; -ENOTSUP: a version that is not known, with
 	 * ret->version. *ret is zero before. */
@@ -56,7 +57,7 @@ struct runtime_stats {
 };
 
 struct runtime_config {
-	struct probe *probe;
+	struct probe *probe; /* NULL: files are recognised, and nothing is attached */
 	const struct runtime_kind *const *kinds;  /* NULL-terminated; NULL: all that reqtap knows */
 	void (*say)(void *ctx, const char *line); /* what a person should know, once a file */
 	void *ctx;
@@ -79,9 +80,16 @@ uint64_t runtime_table__tick(struct runtime_table *table, uint64_t now_ns);
 
 const struct runtime_stats *runtime_table__stats(const struct runtime_table *table);
 
-/* The attached images, one callback each; for status. */
-typedef void (*runtime_fn)(void *ctx, const struct runtime_kind *kind, const char *version,
-			   const char *path, unsigned processes);
-void runtime_table__images(struct runtime_table *table, runtime_fn fn, void *ctx);
+/* A runtime that was recognised in a file; its text lives until the callback returns. */
+struct runtime_info {
+	const char *name, *version, *path;
+	const char *unit;   /* of the kind, while it is followed; else "threads", or "" */
+	const char *why;    /* it is not followed; "": it is */
+	unsigned processes; /* 0 when it is not followed */
+};
+
+/* All that are known, those first that are followed; for status and doctor. */
+typedef void (*runtime_fn)(void *ctx, const struct runtime_info *info);
+void runtime_table__each(struct runtime_table *table, runtime_fn fn, void *ctx);
 
 #endif

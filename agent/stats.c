@@ -66,6 +66,28 @@ static void text_export(const struct stats *s, FILE *out)
 		e->outbox->on_disk ? "on disk" : "in memory");
 }
 
+static unsigned shown_runtimes(const struct stats *s)
+{
+	return s->runtime_count < STATS_RUNTIMES_MAX ? s->runtime_count : STATS_RUNTIMES_MAX;
+}
+
+static void text_runtimes(const struct stats *s, FILE *out)
+{
+	for (unsigned i = 0; i < shown_runtimes(s); i++) {
+		const struct stats_runtime *r = &s->runtimes[i];
+
+		fprintf(out, "%-11s %s %s%s%s", i ? "" : "runtimes", r->name, r->version,
+			*r->unit ? ", by " : "", r->unit);
+		if (*r->why)
+			fprintf(out, " (%s)", r->why);
+		else
+			fprintf(out, ", %u processes", r->processes);
+		fprintf(out, ": %s\n", r->path);
+	}
+	if (s->runtime_count > shown_runtimes(s))
+		fprintf(out, "            and %u more\n", s->runtime_count - shown_runtimes(s));
+}
+
 void stats__text(const struct stats *s, FILE *out)
 {
 	const char *unready = stats__unready(s);
@@ -74,6 +96,7 @@ void stats__text(const struct stats *s, FILE *out)
 		unready ? "not ready: " : "ready", unready ? unready : "");
 	fprintf(out, "plan        %s: %s\n", s->plan, s->plan_reason);
 	fprintf(out, "containers  %u\n", s->containers.count);
+	text_runtimes(s, out);
 	fprintf(out, "requests    %llu in flight, %llu begun, %llu without id\n",
 		U(s->requests_open), U(s->kernel[RT_REQUESTS]),
 		U(s->kernel[RT_REQUESTS_WITHOUT_ID]));
@@ -154,6 +177,26 @@ static void json_programs(const struct stats *s, cJSON *root)
 	}
 }
 
+static void json_runtimes(const struct stats *s, cJSON *root)
+{
+	cJSON *list = cJSON_AddArrayToObject(root, "runtimes");
+
+	for (unsigned i = 0; i < shown_runtimes(s); i++) {
+		const struct stats_runtime *r = &s->runtimes[i];
+		cJSON *item = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(item, "name", r->name);
+		cJSON_AddStringToObject(item, "version", r->version);
+		cJSON_AddStringToObject(item, "path", r->path);
+		if (*r->unit)
+			cJSON_AddStringToObject(item, "unit", r->unit);
+		if (*r->why)
+			cJSON_AddStringToObject(item, "not_followed", r->why);
+		cJSON_AddNumberToObject(item, "processes", r->processes);
+		cJSON_AddItemToArray(list, item);
+	}
+}
+
 char *stats__json(const struct stats *s)
 {
 	cJSON *root = cJSON_CreateObject(), *ring;
@@ -178,6 +221,7 @@ char *stats__json(const struct stats *s)
 	if (s->has_metadata)
 		cJSON_AddNumberToObject(root, "metadata_age_seconds", SECONDS(s->metadata_age_ns));
 	json_programs(s, root);
+	json_runtimes(s, root);
 	text = cJSON_PrintUnformatted(root);
 	cJSON_Delete(root);
 	return text;

@@ -15,12 +15,23 @@
 #include "bpf/event.h"
 
 #define STATS_PROGRAMS_MAX 128
+#define STATS_RUNTIMES_MAX 32
 
 /* What the kernel spent in one program; all 0 unless kernel.bpf_stats_enabled is set. */
 struct stats_program {
 	char name[16];
 	uint64_t run_ns;
 	uint64_t runs;
+};
+
+/* A language runtime or library of the targets: struct runtime_info of agent/runtime.h, copied. */
+struct stats_runtime {
+	char name[16];
+	char version[32];
+	char path[128];
+	char unit[16]; /* what its lines are told apart by; "" */
+	char why[48];  /* that is not its own unit; "" */
+	unsigned processes;
 };
 
 struct stats {
@@ -40,6 +51,8 @@ struct stats {
 	uint64_t metadata_age_ns; /* since it last spoke */
 	struct stats_program programs[STATS_PROGRAMS_MAX];
 	unsigned program_count;
+	struct stats_runtime runtimes[STATS_RUNTIMES_MAX];
+	unsigned runtime_count; /* of all: those beyond the table are not in it */
 };
 
 /* The Prometheus text format, version 0.0.4. */

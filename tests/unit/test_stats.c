@@ -24,6 +24,10 @@ static struct stats some(void)
 			     .outbox = &outbox },
 		.programs = { { "rt_exit", 1500000000, 3 } },
 		.program_count = 1,
+		.runtimes = { { "CPython", "3.11", "/usr/bin/python3.11", "contexts", "", 3 },
+			      { "CPython", "3.8", "/opt/python3.8", "threads",
+				"this build is not known", 0 } },
+		.runtime_count = 2,
 	};
 
 	outbox = (struct outbox_stats){ .on_disk = true };
@@ -104,6 +108,10 @@ static void test_json(void **state)
 	assert_string_equal(cJSON_GetObjectItemCaseSensitive(item, "last_reason")->valuestring,
 			    "busy");
 	assert_true(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "ready")));
+	item = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(root, "runtimes"), 1);
+	assert_string_equal(cJSON_GetObjectItemCaseSensitive(item, "unit")->valuestring, "threads");
+	assert_string_equal(cJSON_GetObjectItemCaseSensitive(item, "not_followed")->valuestring,
+			    "this build is not known");
 	cJSON_Delete(root);
 	free(text);
 }
@@ -122,6 +130,9 @@ static void test_ready(void **state)
 	outbox.disk_faults = 1;
 	text = text_of(stats__text, &stats);
 	assert_non_null(strstr(text, "not ready: the state directory"));
+	assert_non_null(
+		strstr(text, "\nruntimes    CPython 3.11, by contexts, 3 processes: /usr/bin"));
+	assert_non_null(strstr(text, "CPython 3.8, by threads (this build is not known): /opt/"));
 	assert_non_null(strstr(text, "(ring full)"));
 	free(text);
 }
