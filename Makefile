@@ -68,7 +68,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live kills servers page cost soak churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live pythons kills servers page cost soak churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -103,6 +103,12 @@ page: $(OUTPUT)/reqtap $(PAGE) ## the page in a real Chromium; TIME=60 seconds o
 servers: $(OUTPUT)/reqtap ## attribution on every server of tests/servers/ (root); T=name runs one
 	$(Q)tests/deps.sh build test servers
 	$(Q)/usr/bin/python3 tests/servers/matrix.py --output $(OUTPUT) --only '$(T)'
+
+pythons: $(OUTPUT)/reqtap ## CPython's offsets and contexts, 3.14 of Debian's next release too (root)
+	$(Q)tests/deps.sh build test vm
+	$(Q)/usr/bin/python3 tests/live/python_fetch.py $(OUTPUT)/pythons
+	$(Q)PYTHONS=$(OUTPUT)/pythons PYTHON_HEADERS=$(OUTPUT)/pythons/tree \
+	  /usr/bin/python3 tests/run.py --output $(OUTPUT) --only python live
 
 kills: $(OUTPUT)/reqtap $(LIVE) ## kill -9 the agent KILLS=200 times under load, and restart it (root)
 	$(Q)KILLS=$(KILLS) /usr/bin/python3 tests/run.py --output $(OUTPUT) --only node_kill --timeout 3000 live

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #define MINOR_FIRST 9
-#define MINOR_LAST 14
+
+/* In struct _typeobject, the same in all versions: tp_methods, tp_new. */
+#define TYPE_METHODS 232
+#define TYPE_NEW 312
+#define METHODS_MAX 32
 
 /*
  * From the headers of each version (Include/cpython/pystate.h, Include/internal/pycore_runtime.h,
@@ -19,6 +23,7 @@ static const uint32_t offsets[][RT_PYTHON_OFFSETS] = {
 	[11 - MINOR_FIRST] = { 48, 16, 0, 8, 152, 224, 40, 16 },
 	[12 - MINOR_FIRST] = { 48, 72, 0, 8, 136, 208, 40, 16 },
 	[13 - MINOR_FIRST] = { 640, 7344, 0, 8, 152, 208, 40, 16 },
+	[14 - MINOR_FIRST] = { 816, 7344, 0, 8, 152, 208, 40, 16 },
 };
 
 const uint32_t *python__offsets(unsigned minor)
@@ -78,6 +83,56 @@ static void add_probe(struct runtime_match *match, const char *program, uint64_t
 								      .at_return = at_return };
 }
 
+/* The pointer that the loader leaves there; 0: none. */
+static uint64_t pointer_at(struct elf *elf, uint64_t vaddr)
+{
+	uint64_t value;
+
+	if (!elf__relocation(elf, vaddr, &value) || !elf__read(elf, vaddr, &value, sizeof(value)))
+		return value;
+	return 0;
+}
+
+/* The function behind a method of the type (struct PyMethodDef: name, function, flags, text). */
+static uint64_t method(struct elf *elf, uint64_t type, const char *name)
+{
+	uint64_t at = pointer_at(elf, type + TYPE_METHODS), text;
+	char found[16] = "";
+	size_t len = strlen(name) + 1;
+
+	for (unsigned i = 0; at && i < METHODS_MAX; i++, at += 32) {
+		text = pointer_at(elf, at);
+		if (!text || elf__read(elf, text, found, len))
+			return 0;
+		if (memcmp(found, name, len) == 0)
+			return pointer_at(elf, at + 8);
+	}
+	return 0;
+}
+
+/*
+ * What else makes a context: the type (since 3.14 for every thread), its method copy, and what
+ * extensions call. False: not all is there, and a context might have the owner of a former one.
+ */
+static bool add_makers(struct elf *elf, struct runtime_match *ret)
+{
+	static const char *const functions[] = { "PyContext_New", "PyContext_Copy" };
+	struct elf_range type, function;
+	uint64_t makers[2];
+
+	if (elf__symbol(elf, "PyContext_Type", &type))
+		return false;
+	makers[0] = pointer_at(elf, type.vaddr + TYPE_NEW);
+	makers[1] = method(elf, type.vaddr, "copy");
+	for (unsigned i = 0; i < 2; i++) {
+		if (!makers[i] || elf__symbol(elf, functions[i], &function))
+			return false;
+		add_probe(ret, "rt_py_fresh", makers[i], true);
+		add_probe(ret, "rt_py_fresh", function.vaddr, true);
+	}
+	return true;
+}
+
 static int recognise(struct elf *elf, struct runtime_match *ret)
 {
 	struct elf_range runtime, copy, exit;
@@ -104,11 +159,12 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	read_debug_offsets(elf, runtime.vaddr, ret->process.offset);
 	add_probe(ret, "rt_py_context", copy.vaddr, true);
 	add_probe(ret, "rt_py_exit", exit.vaddr, false);
-	return 0;
+	return add_makers(elf, ret) ? 0 : -ENOTSUP;
 }
 
 const struct runtime_kind python_runtime = {
 	.name = "CPython",
+	.unit = "contexts",
 	.kind = RT_RUNTIME_PYTHON,
 	.recognise = recognise,
 };

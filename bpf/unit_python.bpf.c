@@ -81,6 +81,18 @@ int rt_py_context(struct pt_regs *ctx)
 	return 0;
 }
 
+/* Made otherwise, for no request: only what the context that lay here before leaves is taken away.
+ */
+SEC("uretprobe")
+int rt_py_fresh(struct pt_regs *ctx)
+{
+	struct unit unit = unit_context(bpf_get_current_pid_tgid() >> 32, PT_REGS_RC(ctx));
+
+	if (bpf_map_lookup_elem(&rt_owner, &unit))
+		bpf_map_delete_elem(&rt_owner, &unit);
+	return 0;
+}
+
 /* PyContext_Exit: of extensions alone (uvloop); the interpreter itself does not call it. */
 SEC("uprobe")
 int rt_py_exit(struct pt_regs *ctx)

@@ -164,6 +164,8 @@ async def beat():
     while True:
         n += 1
         log("none beat", n)
+        contextvars.Context().run(log, "none fresh")  # where a request's lay before
+        contextvars.copy_context().copy().run(log, "none copied")
         kept.append(asyncio.create_task(child("none", n)))
         await asyncio.sleep(0.003)
 

@@ -25,7 +25,8 @@ def interpreters():
     """{minor: path}"""
     found = {}
     for pattern in ("/usr/bin/python3.[0-9]*", "/usr/local/bin/python3.[0-9]*",
-                    os.path.expanduser("~/.pyenv/versions/*/bin/python3.[0-9]*")):
+                    os.path.expanduser("~/.pyenv/versions/*/bin/python3.[0-9]*"),
+                    os.environ.get("PYTHONS", "") + "/python3.[0-9]*"):
         for path in glob.glob(pattern):
             minor = Path(path).name.rpartition(".")[2]
             if minor.isdigit():
