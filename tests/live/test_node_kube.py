@@ -82,13 +82,13 @@ def _():
             time.sleep(0.7)
             assert not node.messages()
             api.put(pod(uid, "model-1-ng7v7", [("model", container)], LABELS))
-            assert until(lambda: serving(node.records()), 2), node.log
+            assert until(lambda: serving(node.records())), node.log
             assert serving(node.records())[0]["attributes"]["replica"] == "ng7v7"
         with cgroup(str(uuid.uuid4()), new_id()) as group:
             begin = time.monotonic()
             echo(group, "alone", BT_MODEL_ID="by-environment")
-            assert until(lambda: "alone" in node.messages(), 5), node.log
-            assert 1 < time.monotonic() - begin < 4, time.monotonic() - begin
+            assert until(lambda: "alone" in node.messages()), node.log
+            assert time.monotonic() - begin > 1, time.monotonic() - begin
             record = next(r for r in node.records() if r["body"] == "alone")
             assert record["attributes"]["model_id"] == "by-environment", record
 
@@ -189,7 +189,7 @@ def _():
         with cgroup(uid, container) as group:
             echo(group, "step 1")
             assert until(lambda: "step 1" in node.messages()), node.log
-            assert node.records()[-1]["scope"] == "reqtap.build", node.records()
+            assert [r["scope"] for r in node.records() if r["body"] == "step 1"] == ["reqtap.build"], node.records()
 
 
 @test("other labels, by --identity and --selector")

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 
@@ -49,7 +48,8 @@ def _():
         if shutil.which("promtool"):
             done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
-        assert get(url + "/healthz") == (200, "ok\n") and get(url + "/readyz") == (200, "ok\n")
+        assert until(lambda: get(url + "/readyz") == (200, "ok\n")), get(url + "/readyz")
+        assert get(url + "/healthz") == (200, "ok\n")
         told = json.loads(status(state, "-j").stdout)
         assert told["lines"] == 3 and told["ready"] is True and sum(told["lost"].values()) == 0, told
         assert {p["name"] for p in told["programs"]} >= {"rt_exec"}, told["programs"]
@@ -65,8 +65,9 @@ def _():
     with tempfile.TemporaryDirectory(prefix="reqtap-status-") as state, \
             Agent("--cgroup", NAME, "--state-dir", state, "--listen", "127.0.0.1:0") as agent:
         assert until(lambda: "http://127.0.0.1:" in agent.log), agent.log
-        time.sleep(1)
-        text = metrics(re.search(r"http://127\.0\.0\.1:\d+", agent.log)[0])[0]
+        url = re.search(r"http://127\.0\.0\.1:\d+", agent.log)[0]
+        assert until(lambda: get(url + "/readyz")[0] == 200, 20), agent.log
+        text = metrics(url)[0]
     there = set(re.findall(r"^# TYPE (\S+)", text, re.M)) | {"reqtap_metadata_age_seconds"}
     for name in "dashboard.json", "alerts.yaml":
         asked = set(re.findall(r"\breqtap_[a-z_]+", (tap.ROOT / "helm/reqtap/files" / name).read_text()))
