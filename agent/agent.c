@@ -11,6 +11,7 @@
 #include "agent/container.h"
 #include "agent/deploy.h"
 #include "agent/drain.h"
+#include "agent/ground.h"
 #include "agent/hold.h"
 #include "agent/log.h"
 #include "agent/overview.h"
@@ -20,7 +21,7 @@
 #include "agent/shipper.h"
 
 #define TICK_NS 100000000ULL
-#define FINAL_SEND_NS 10000000000ULL /* a pod's grace period is 30 s, after which comes SIGKILL */
+#define FINAL_SEND_NS 10000000000ULL /* a pod's grace period is 30 s, then comes SIGKILL */
 
 struct agent {
 	const struct agent_config *config;
@@ -45,6 +46,7 @@ struct agent {
 	struct keep_config keep_config;
 	struct keep *keep;        /* NULL: no state directory */
 	uint64_t ignored_records; /* of cgroups that turned out to be no containers */
+	enum { CAPTURING, SETTLING, SENDING } phase;
 };
 
 /* A record_fn: to the destination, to history, and to who looks on. */
@@ -95,39 +97,34 @@ static void on_deploy(void *ctx, const struct replica *replica, enum severity se
 	deploy__record(replica, severity, text, deliver, agent);
 }
 
-struct pod_news {
+struct news {
 	struct agent *agent;
 	struct replica replica;
 };
 
-static void on_pod_news(void *ctx, enum severity severity, const char *text)
+static void on_news(void *ctx, enum severity severity, const char *text)
 {
-	struct pod_news *news = ctx;
+	struct news *news = ctx;
 
 	on_deploy(news->agent, &news->replica, severity, text);
 }
 
 static void on_pod(void *ctx, const struct pod *before, const struct pod *now, bool initial)
 {
-	struct pod_news news = { .agent = ctx, .replica = pod__replica(now ? now : before) };
+	struct news news = { .agent = ctx, .replica = pod__replica(now ? now : before) };
 
 	node__pod(news.agent->node, before, now);
 	hold__settle(news.agent->hold);
 	if (!initial)
-		deploy__pod(before, now, news.agent->config->sidecars, on_pod_news, &news);
+		deploy__pod(before, now, news.agent->config->sidecars, on_news, &news);
 }
 
-/* A promotion that no label tells: the file in the container changed. */
+/* The file in the container changed. */
 static void on_promoted(void *ctx, const struct replica *now, struct str before)
 {
-	char text[2 * IDENTITY_TEXT_MAX + 64];
-	const char *what = now->environment.len ? "promoted to " : "no longer in ";
-	struct str where = now->environment.len ? now->environment : before;
-	struct str who = now->replica.len ? now->replica : now->model_version_id;
+	struct news news = { .agent = ctx, .replica = *now };
 
-	snprintf(text, sizeof(text), "replica %.*s %s%.*s", (int)who.len, who.len ? who.data : "",
-		 what, (int)where.len, where.data);
-	on_deploy(ctx, now, SEVERITY_INFO, text);
+	deploy__promoted(now, before, on_news, &news);
 }
 
 static void on_process(struct agent *agent, uint64_t container, pid_t tgid)
@@ -220,6 +217,25 @@ static void on_ours(void *ctx, uint64_t container, bool ours)
 	probe__container_set(agent->probe, container, ours ? RT_CONTAINER_CAPTURE : 0);
 }
 
+static void on_sent(void *ctx, uint64_t records_left)
+{
+	struct agent *agent = ctx;
+
+	if (records_left)
+		log_warn("%llu records are not sent yet", (unsigned long long)records_left);
+	loop__stop(agent->loop);
+}
+
+/* Nothing more is read. What waits for its metadata waits on, as long as ever: sent by the next
+ * agent, it would take with it what came after it and is sent already. */
+static void finish(struct agent *agent)
+{
+	if (agent->phase != SETTLING || hold__stats(agent->hold)->bytes)
+		return;
+	agent->phase = SENDING;
+	shipper__drain(agent->shipper, loop__now(agent->loop) + FINAL_SEND_NS, on_sent, agent);
+}
+
 static void on_tick(void *ctx, uint64_t now_ns)
 {
 	struct agent *agent = ctx;
@@ -228,6 +244,7 @@ static void on_tick(void *ctx, uint64_t now_ns)
 	hold__settle(agent->hold);
 	node__tick(agent->node, now_ns, on_ours, agent);
 	shipper__mark(agent->shipper, hold__mark(agent->hold, agent->mark));
+	finish(agent);
 	loop_timer__set(agent->tick, now_ns + TICK_NS);
 }
 
@@ -238,31 +255,22 @@ static void on_runtime_tick(void *ctx, uint64_t now_ns)
 	loop_timer__set(agent->runtime_tick, runtime_table__tick(agent->runtimes, now_ns));
 }
 
-static void on_sent(void *ctx, uint64_t records_left)
-{
-	struct agent *agent = ctx;
-
-	if (records_left)
-		log_warn("%llu records are not sent yet", (unsigned long long)records_left);
-	loop__stop(agent->loop);
-}
-
-/* Everything captured goes out, or stays in the state directory for the next agent. */
+/*
+ * Everything captured goes out, or stays in the state directory for the next agent. With pins the
+ * kernel goes on, and the next agent ends what is unfinished here; without, it goes out as it is.
+ */
 static void on_signal(void *ctx, int signal)
 {
 	struct agent *agent = ctx;
 	const char *why_not;
 
-	/* with pins the kernel goes on, and the next agent ends what is unfinished here */
-	if (probe__outlives(agent->probe, &why_not)) {
-		drain__now(agent->drain);
-		drain__stop(agent->drain);
-	} else {
+	if (agent->phase != CAPTURING)
+		return;
+	agent->phase = SETTLING;
+	if (!probe__outlives(agent->probe, &why_not))
 		drain__finish(agent->drain);
-		hold__flush(agent->hold);
-		shipper__mark(agent->shipper, agent->mark);
-	}
-	shipper__drain(agent->shipper, loop__now(agent->loop) + FINAL_SEND_NS, on_sent, agent);
+	drain__stop(agent->drain);
+	finish(agent);
 }
 
 static int set_up_out(struct agent *agent)
@@ -385,22 +393,6 @@ static int set_up_view(struct agent *agent)
 	return agent->keep ? 0 : -ECANCELED;
 }
 
-static void say_origin(const struct probe *probe)
-{
-	const char *why_not;
-
-	if (probe__origin(probe) == PROBE_TAKEN_OVER)
-		log_info("took over what an agent before left in the kernel");
-	if (probe__origin(probe) == PROBE_REPLACED)
-		log_info(
-			"replaced what another version left in the kernel; its ring is read first");
-	if (probe__unread(probe))
-		log_warn("%llu bytes of the other version's ring cannot be read here: lost",
-			 (unsigned long long)probe__unread(probe));
-	if (!probe__outlives(probe, &why_not))
-		log_info("nothing is captured while no agent runs: %s", why_not);
-}
-
 static int set_up(struct agent *agent)
 {
 	struct drain_config drain = {
@@ -431,7 +423,7 @@ static int set_up(struct agent *agent)
 		err = set_up_view(agent);
 	if (err)
 		return err;
-	say_origin(agent->probe);
+	ground__say(agent->probe);
 	on_tick(agent, loop__now(agent->loop));
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
@@ -461,28 +453,13 @@ static void tear_down(struct agent *agent)
 	loop__free(agent->loop);
 }
 
-/* What must be there before anything begins; prints what is not. */
-static int find_ground(struct agent *agent)
-{
-	const char *what = NULL;
-	char *problem = NULL;
-	int err = cgroup_tree__open(&agent->tree, &what);
-
-	if (!err)
-		agent->probe = probe__new(&agent->config->probe, &err, &problem);
-	if (err)
-		log_error("%s", problem ? problem : what ? what : strerror(-err));
-	free(problem);
-	return err;
-}
-
 int agent__run(const struct agent_config *config)
 {
 	struct agent agent = { .config = config, .tree = { .fd = -1 } };
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (find_ground(&agent)) {
+	if (ground__find(&config->probe, &agent.tree, &agent.probe)) {
 		tear_down(&agent);
 		return EXIT_CANNOT;
 	}

@@ -97,10 +97,8 @@ static bool differs(struct str a, struct str b)
 	return !str_equal(a, b);
 }
 
-static void tell_promotion(const struct telling *t, const struct pod *before, const struct pod *now)
+static void tell_promotion(const struct telling *t, struct str was, struct str is)
 {
-	struct str was = pod__replica(before).environment, is = pod__replica(now).environment;
-
 	if (differs(was, is) && is.len)
 		tell(t, SEVERITY_INFO, "promoted to %.*s%s%.*s", (int)is.len, is.data,
 		     was.len ? " from " : "", (int)was.len, was.len ? was.data : "");
@@ -117,7 +115,7 @@ static void tell_pod(const struct telling *t, const struct pod *before, const st
 	if (now->deleting && (!before || !before->deleting))
 		tell(t, SEVERITY_INFO, "terminating");
 	if (before)
-		tell_promotion(t, before, now);
+		tell_promotion(t, pod__replica(before).environment, pod__replica(now).environment);
 }
 
 static void tell_ready(const struct telling *t, const struct pod *before, const struct pod *now)
@@ -150,6 +148,16 @@ void deploy__pod(const struct pod *before, const struct pod *now, const char *co
 		if (!now->containers[i].init && !is_sidecar(sidecars, now->containers[i].name))
 			compare(&t, find(before, now->containers[i].name), &now->containers[i]);
 	tell_ready(&t, before, now);
+}
+
+void deploy__promoted(const struct replica *now, struct str before, deploy_fn fn, void *ctx)
+{
+	struct str name = now->replica.len ? now->replica : now->model_version_id;
+	char who[IDENTITY_TEXT_MAX + 16];
+	struct telling t = { .who = who, .fn = fn, .ctx = ctx };
+
+	snprintf(who, sizeof(who), "replica %.*s", (int)name.len, name.len ? name.data : "");
+	tell_promotion(&t, before, now->environment);
 }
 
 void deploy__record(const struct replica *replica, enum severity severity, const char *text,

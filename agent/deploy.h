@@ -16,6 +16,9 @@ typedef void (*deploy_fn)(void *ctx, enum severity severity, const char *text);
 void deploy__pod(const struct pod *before, const struct pod *now, const char *const *sidecars,
 		 deploy_fn fn, void *ctx);
 
+/* A promotion that no label tells; `before`: the environment that it was in. */
+void deploy__promoted(const struct replica *now, struct str before, deploy_fn fn, void *ctx);
+
 /* A record of the scope reqtap.deploy, of now. */
 void deploy__record(const struct replica *replica, enum severity severity, const char *text,
 		    record_fn sink, void *ctx);

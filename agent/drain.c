@@ -173,6 +173,9 @@ void drain__now(struct drain *drain)
 
 void drain__stop(struct drain *drain)
 {
+	drain__now(drain);
+	pipeline__settle(drain->config.pipeline);
+	end_round(drain);
 	loop__unwatch(drain->loop, probe__wake_fd(drain->config.probe));
 	loop_timer__set(drain->rest, UINT64_MAX);
 	loop_timer__set(drain->tick, UINT64_MAX);

@@ -41,7 +41,11 @@ void drain__now(struct drain *drain);
 /* And makes lines of all that is unfinished: nothing more will come. */
 void drain__finish(struct drain *drain);
 
-/* Reads no more: what comes waits in the ring for the next agent. */
+/*
+ * Reads what waits, and no more: what comes, and the rest of what is unfinished, waits in the ring
+ * for the next agent. Lines that are complete go out: what was sent after them is then durable,
+ * too.
+ */
 void drain__stop(struct drain *drain);
 
 /*

@@ -410,13 +410,19 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 	return earlier(due, earlier(p->attribute_due, p->replica_due));
 }
 
+void pipeline__settle(struct pipeline *p)
+{
+	p->was_durable = false;
+	traceback_joiner__exit(p->tracebacks, 0);
+	handoff__flush(p->handoff);
+}
+
 void pipeline__flush(struct pipeline *p)
 {
 	p->was_durable = false;
 	p->origins[0] = p->origins[1] = UINT64_MAX;
 	line_assembler__flush(p->lines);
-	traceback_joiner__exit(p->tracebacks, 0);
-	handoff__flush(p->handoff);
+	pipeline__settle(p);
 }
 
 void pipeline__stats(const struct pipeline *p, struct pipeline_stats *ret)

@@ -57,7 +57,10 @@ uint64_t pipeline__tick(struct pipeline *pipeline, uint64_t now_ns);
 void pipeline__lost(struct pipeline *pipeline, const struct stream_key *key,
 		    const struct stream *stream);
 
-/* Everything that waits goes out. */
+/* Complete lines that wait, for what may follow or for their request, go out as they are. */
+void pipeline__settle(struct pipeline *pipeline);
+
+/* Everything that waits goes out, unfinished lines too. */
 void pipeline__flush(struct pipeline *pipeline);
 
 struct pipeline_stats {
