@@ -18,13 +18,13 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "agent/takeover.h"
 
 #define BPFFS "/sys/fs/bpf"
 #define LOCK_TRIES                                                                                 \
 	250 /* a killed agent has its files until the kernel has detached its programs             \
 	     */
 #define LOCK_WAIT_US 20000
-#define RETIRE_US 20000 /* for programs that had begun: they run for microseconds */
 
 static bool is_bpffs(const char *path)
 {
@@ -163,7 +163,7 @@ int pin__replace(const char *dir)
 		return -ENOENT;
 	control->retired = 1;
 	unmap_control(control);
-	usleep(RETIRE_US);
+	takeover__settle();
 	return swap(dir);
 }
 

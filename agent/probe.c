@@ -17,6 +17,7 @@
 #include "agent/plan.h"
 #include "agent/requests.h"
 #include "agent/streams.h"
+#include "agent/takeover.h"
 #include "bpf/http.h"
 #include "reqtap.skel.h"
 
@@ -165,16 +166,15 @@ static int pin_links(struct probe *probe)
 	probe->pin_err = pin__links(&probe->links, dir, set);
 	if (probe->pin_err && probe->pin_err != -EOPNOTSUPP)
 		return probe->pin_err;
-	__atomic_store_n(&probe->control->set, probe->skel->rodata->rt_set, __ATOMIC_RELEASE);
+	takeover__begin(probe->control, bpf_map__fd(probe->skel->maps.rt_taken),
+			probe->skel->rodata->rt_set);
 	if (!probe->pin_err)
 		pin__keep(dir, set);
+	takeover__end(probe->control);
 	return 0;
 }
 
-/*
- * Both rings hold the writes of a moment: from_ns is before it by more than a program runs, so
- * that none is in neither.
- */
+/* Both rings hold the writes of a moment: from_ns is before it by more than a program runs. */
 static int replace(struct probe *probe)
 {
 	char dir[PIN_PATH_MAX];

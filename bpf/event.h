@@ -16,7 +16,7 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 3
+#define RT_CONTRACT 4
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
@@ -343,6 +343,8 @@ struct control {
 	__u64 from_ns;       /* fragments of before are in the ring that this one replaced */
 	__u32 agent_tgid;    /* its own output is never captured */
 	__u32 set;           /* of the programs attached, those whose rt_set it is do the work */
+	__u32 handover;      /* `set` is about to change, or has just: see container_called() */
+	__u32 reserved;
 };
 
 /*
@@ -390,7 +392,7 @@ _Static_assert(sizeof(struct stream) == 24, "map layout");
 _Static_assert(sizeof(struct loss_key) == 16, "map layout");
 _Static_assert(sizeof(struct unit) == 16, "map layout");
 _Static_assert(sizeof(struct owner) == 32, "map layout");
-_Static_assert(sizeof(struct control) == 40, "map layout");
+_Static_assert(sizeof(struct control) == 48, "map layout");
 _Static_assert(sizeof(struct runtime) == 48, "map layout");
 
 #endif

@@ -44,7 +44,7 @@ static __always_inline void enter_file(struct kiocb *iocb, const struct iov_iter
 	struct stream *stream;
 	u16 mode;
 
-	if (!container_current(id >> 32))
+	if (!container_either(id >> 32))
 		return;
 	mode = file_key(BPF_CORE_READ(iocb, ki_filp), &call.key);
 	stream = stream_find(&call.key);
@@ -86,7 +86,7 @@ static __always_inline void exit_file(u64 iocb, s64 ret)
 /* The stream socket's entry: false when it is neither a log nor an accepted connection. */
 static __always_inline bool enter_socket(struct socket *socket, struct inflight *call, bool sent)
 {
-	u64 container = container_current(bpf_get_current_pid_tgid() >> 32);
+	u64 container = container_either(bpf_get_current_pid_tgid() >> 32);
 	struct file *file;
 	struct stream *stream;
 	struct conn *conn;

@@ -43,6 +43,14 @@ struct {
 	__type(value, u64);
 } rt_counter __weak SEC(".maps");
 
+/* pid_tgid -> the set of programs that took its call; filled while control->handover is set */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u32);
+} rt_taken __weak SEC(".maps");
+
 /* cgroup id -> struct container; RT_CONTAINER_RUN alone for `reqtap run`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

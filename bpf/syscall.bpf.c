@@ -61,7 +61,7 @@ static __always_inline void args_keep(const struct args *args)
 {
 	u64 id = bpf_get_current_pid_tgid();
 
-	if (container_current(id >> 32) && bpf_map_update_elem(&rt_args, &id, args, BPF_ANY))
+	if (container_either(id >> 32) && bpf_map_update_elem(&rt_args, &id, args, BPF_ANY))
 		count(RT_LOST_INFLIGHT);
 }
 
@@ -182,7 +182,7 @@ int rt_exit_sent(struct syscall_exit *ctx)
 	struct moved moved = { .bytes = ctx->ret };
 	struct args args;
 
-	if (ctx->ret <= 0 || !(container = container_current(id >> 32)) || !args_read(id, &args))
+	if (ctx->ret <= 0 || !(container = container_called(id)) || !args_read(id, &args))
 		return 0;
 	moved.fd = args.at[0];
 	moved.base = args.at[1];
@@ -202,7 +202,7 @@ int rt_exit_file(struct syscall_exit *ctx)
 	struct moved moved = { .bytes = ctx->ret, .file = true };
 	struct args args;
 
-	if (ctx->ret <= 0 || !(container = container_current(id >> 32)) || !args_read(id, &args))
+	if (ctx->ret <= 0 || !(container = container_called(id)) || !args_read(id, &args))
 		return 0;
 	moved.fd = ctx->nr == rt_nr[RT_SHAPE_SPLICE] ? args.at[2]
 		   : ctx->nr == rt_nr[RT_SHAPE_TEE]  ? args.at[1]
@@ -220,7 +220,7 @@ int rt_exit_receive(struct syscall_exit *ctx)
 	u32 nr = ctx->nr, bytes = 0;
 	struct args args;
 
-	if (ctx->ret < 0 || !(container = container_current(id >> 32)) || !args_read(id, &args))
+	if (ctx->ret < 0 || !(container = container_called(id)) || !args_read(id, &args))
 		return 0;
 	moved.fd = args.at[0];
 	moved.base = args.at[1];
@@ -265,7 +265,7 @@ static __always_inline void begin(u32 fd, u8 direction, u64 container)
 SEC("tp")
 int rt_exit_accept(struct syscall_exit *ctx)
 {
-	u64 container = container_current(bpf_get_current_pid_tgid() >> 32);
+	u64 container = container_called(bpf_get_current_pid_tgid());
 
 	if (container && ctx->ret >= 0)
 		begin(ctx->ret, CONN_IN, container);
@@ -276,7 +276,7 @@ int rt_exit_accept(struct syscall_exit *ctx)
 SEC("tp")
 int rt_exit_connect(struct syscall_exit *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid(), container = container_current(id >> 32);
+	u64 id = bpf_get_current_pid_tgid(), container = container_called(id);
 	struct args args;
 
 	if (container && args_read(id, &args))

@@ -16,33 +16,80 @@
 #define UNIX98_PTY_SLAVE_MAJOR 136
 #define TTY_MAJOR 4
 
-/*
- * Is it this set of programs that captures, and a process that is captured? While one agent takes
- * over from another two sets are attached, and control->set says which one works. The agent's pod
- * is a container too: what it logs about logs must not come back to it.
- */
-static __always_inline bool is_captured(u32 tgid)
+/* The agent's pod is a container too: what it logs about logs must not come back to it. */
+static __always_inline struct control *control_for(u32 tgid)
 {
 	u32 zero = 0;
 	struct control *control = bpf_map_lookup_elem(&rt_control, &zero);
 
-	return control && control->set == rt_set && control->agent_tgid != tgid;
+	return control && control->agent_tgid != tgid ? control : 0;
 }
 
-/* The container whose process `tgid` (the current one) is; 0: no target. */
-static __always_inline u64 container_current(u32 tgid)
+/* The container whose process `tgid` (the current one) is, whichever set of programs works. */
+static __always_inline u64 container_target(u32 tgid)
 {
 	if (!rt_by_cgroup) {
 		u64 *id = bpf_map_lookup_elem(&rt_process, &tgid);
 
-		return id && is_captured(tgid) ? *id : 0;
+		return id ? *id : 0;
 	}
 	u64 cgroup = bpf_get_current_cgroup_id();
 	struct container *container = bpf_map_lookup_elem(&rt_container, &cgroup);
 
-	if (!container || !(container->flags & RT_CONTAINER_CAPTURE) || !is_captured(tgid))
+	if (!container || !(container->flags & RT_CONTAINER_CAPTURE))
 		return 0;
 	return container->id;
+}
+
+/*
+ * While one agent takes over from another, two sets of programs are attached, and control->set says
+ * which one works: for the other, no process is a target. 0: no target.
+ */
+static __always_inline u64 container_current(u32 tgid)
+{
+	u64 id = container_target(tgid);
+	struct control *control = id ? control_for(tgid) : 0;
+
+	return control && control->set == rt_set ? id : 0;
+}
+
+/* For what may be done twice, as keeping a call's arguments, and must not be left out: the first
+ * program may have looked at control->set before it changed, and the second after. */
+static __always_inline u64 container_either(u32 tgid)
+{
+	u64 id = container_target(tgid);
+	struct control *control = id ? control_for(tgid) : 0;
+
+	return control && (control->set == rt_set || control->handover) ? id : 0;
+}
+
+/*
+ * For what must be done once, at the exit of a system call, where control->set may change between
+ * the two programs as well. The older set's runs first (bpf_prog_array_copy() appends); what it
+ * takes it notes, and the other one leaves.
+ */
+static __always_inline bool call_is_ours(u64 id, const struct control *control)
+{
+	bool works = control->set == rt_set;
+	u32 *taken, set = rt_set;
+
+	if (!control->handover)
+		return works;
+	taken = bpf_map_lookup_elem(&rt_taken, &id);
+	works = works && (!taken || *taken == rt_set);
+	if (works)
+		bpf_map_update_elem(&rt_taken, &id, &set, BPF_ANY);
+	else if (taken)
+		bpf_map_delete_elem(&rt_taken, &id);
+	return works;
+}
+
+static __always_inline u64 container_called(u64 id)
+{
+	u64 container = container_target(id >> 32);
+	struct control *control = container ? control_for(id >> 32) : 0;
+
+	return control && call_is_ours(id, control) ? container : 0;
 }
 
 /* Open file of the current task, or NULL. */
