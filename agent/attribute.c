@@ -7,13 +7,22 @@
 #include <uthash.h>
 #include "agent/flight.h"
 
-#define REQUESTS_MAX 65536
+#define REQUESTS_MAX 131072
 #define KEEP_ENDED_NS 60000000000ULL /* the access line, and what a slow unit still writes */
 #define TEXT_GRACE_NS 1000000000ULL
 
+/*
+ * What a line needs of a request, in as few cache lines as it can be: of 100,000 in flight none is
+ * in the cache. The handle comes first, the number that it is compared by right behind.
+ */
 struct known {
-	struct request request;
 	UT_hash_handle hh; /* by sequence number, in order of begin */
+	uint64_t seq;
+	uint64_t container;
+	uint64_t end_ns; /* 0 while open */
+	uint16_t id_len;
+	uint16_t trace_len; /* of the traceparent, which follows the id; or 0 */
+	char text[];
 };
 
 struct attribute {
@@ -58,23 +67,26 @@ struct attribute *attribute__new(const struct attribute_config *config,
 
 static struct str id_of(const struct known *known)
 {
-	return (struct str){ known->request.id, known->request.id_len };
+	return (struct str){ known->text, known->id_len };
 }
 
-static void answered(struct attribute *a, struct known *known, uint32_t state, uint64_t end_ns)
+static struct str trace_of(const struct known *known)
 {
-	if (known->request.state != RT_REQUEST_OPEN)
+	return (struct str){ known->text + known->id_len, known->trace_len };
+}
+
+static void answered(struct attribute *a, struct known *known, uint64_t end_ns)
+{
+	if (known->end_ns)
 		return;
-	known->request.state = state;
-	known->request.end_ns = end_ns;
-	flight__end(a->flight, known->request.container, id_of(known), known->request.seq,
-		    end_ns + TEXT_GRACE_NS);
+	known->end_ns = end_ns;
+	flight__end(a->flight, known->container, id_of(known), known->seq, end_ns + TEXT_GRACE_NS);
 }
 
 static void forget(struct attribute *a, struct known *known)
 {
-	answered(a, known, RT_REQUEST_ABORTED, 1);
-	flight__forget(a->flight, known->request.container, id_of(known), known->request.seq);
+	answered(a, known, 1);
+	flight__forget(a->flight, known->container, id_of(known), known->seq);
 	HASH_DEL(a->requests, known);
 	free(known);
 	a->stats.requests--;
@@ -90,6 +102,28 @@ struct attribute *attribute__free(struct attribute *a)
 	return NULL;
 }
 
+static struct known *known_new(const struct request *request)
+{
+	size_t id_len = request->id_len <= RT_ID_MAX ? request->id_len : 0;
+	size_t trace_len = request->has_traceparent ? RT_TRACEPARENT_LEN : 0;
+	struct known *known = malloc(sizeof(*known) + id_len + trace_len);
+
+	if (!known)
+		return NULL;
+	*known = (struct known){
+		.seq = request->seq,
+		.container = request->container,
+		.end_ns = request->end_ns,
+		.id_len = (uint16_t)id_len,
+		.trace_len = (uint16_t)trace_len,
+	};
+	if (request->state != RT_REQUEST_OPEN && !known->end_ns)
+		known->end_ns = 1;
+	memcpy(known->text, request->id, id_len);
+	memcpy(known->text + id_len, request->traceparent, trace_len);
+	return known;
+}
+
 static struct known *learn(struct attribute *a, const struct request *request)
 {
 	struct known *known;
@@ -99,17 +133,13 @@ static struct known *learn(struct attribute *a, const struct request *request)
 		return known;
 	if (a->stats.requests >= REQUESTS_MAX)
 		forget(a, a->requests);
-	known = calloc(1, sizeof(*known));
+	known = known_new(request);
 	if (!known)
 		return NULL;
-	known->request = *request;
-	if (known->request.id_len > RT_ID_MAX)
-		known->request.id_len = 0;
-	HASH_ADD(hh, a->requests, request.seq, sizeof(known->request.seq), known);
+	HASH_ADD(hh, a->requests, seq, sizeof(known->seq), known);
 	a->stats.requests++;
-	if (request->state ==
-	    RT_REQUEST_OPEN) /* without memory: less evidence, none that is wrong */
-		(void)flight__begin(a->flight, request->container, id_of(known), request->seq);
+	if (!known->end_ns) /* without memory: less evidence, none that is wrong */
+		(void)flight__begin(a->flight, known->container, id_of(known), known->seq);
 	return known;
 }
 
@@ -124,7 +154,7 @@ void attribute__response(struct attribute *a, const struct event_response *event
 
 	HASH_FIND(hh, a->requests, &event->seq, sizeof(event->seq), known);
 	if (known)
-		answered(a, known, event->state, event->head.time_ns);
+		answered(a, known, event->head.time_ns);
 }
 
 /* The request that the kernel named, from the table or, when its begin was lost, from the kernel.
@@ -162,27 +192,28 @@ static struct attribution settle(struct attribute *a, uint64_t seq, enum evidenc
 
 	if (!known)
 		return none(a, NONE_FORGOTTEN);
-	if (!known->request.id_len)
+	if (!known->id_len)
 		return none(a, NONE_WITHOUT_ID);
 	if (evidence > a->config.weakest)
 		return none(a, NONE_WEAK);
 	return (struct attribution){ .id = id_of(known),
 				     .evidence = evidence,
-				     .request = &known->request };
+				     .traceparent = trace_of(known) };
 }
 
-/* The line's own request_id. Its request is known where the kernel's owner has that id too. */
+/* The line's own request_id. Its trace is known where the kernel's owner has that id too. */
 static struct attribution settle_line(struct attribute *a, const struct line *line,
 				      struct str line_id)
 {
 	struct known *known = line->request ? find(a, line->request) : NULL;
 
+	struct attribution result = { .id = { a->line_id, line_id.len },
+				      .evidence = EVIDENCE_LINE };
+
 	memcpy(a->line_id, line_id.data, line_id.len);
-	return (struct attribution){
-		.id = { a->line_id, line_id.len },
-		.evidence = EVIDENCE_LINE,
-		.request = known && str_equal(id_of(known), line_id) ? &known->request : NULL,
-	};
+	if (known && str_equal(id_of(known), line_id))
+		result.traceparent = trace_of(known);
+	return result;
 }
 
 static struct attribution decide(struct attribute *a, const struct line *line, struct str line_id)
@@ -229,11 +260,10 @@ uint64_t attribute__tick(struct attribute *a, uint64_t now_ns)
 	struct known *known, *next;
 
 	HASH_ITER (hh, a->requests, known, next) {
-		uint64_t end = known->request.end_ns;
+		uint64_t end = known->end_ns;
 
 		if (end && end + TEXT_GRACE_NS < now_ns)
-			flight__forget(a->flight, known->request.container, id_of(known),
-				       known->request.seq);
+			flight__forget(a->flight, known->container, id_of(known), known->seq);
 		if (end && end + KEEP_ENDED_NS < now_ns)
 			forget(a, known);
 	}

@@ -18,11 +18,12 @@ struct attribute_config {
 		weakest; /* --evidence: weaker ones are not used; EVIDENCE_HANDOFF by default */
 };
 
-/* What is known of a line's request. `id` lives until the next call. */
+/* What is known of a line's request. The texts live until the next call. */
 struct attribution {
 	struct str id;
 	enum evidence evidence;
-	const struct request *request; /* NULL unless the kernel named it */
+	struct str
+		traceparent; /* RT_TRACEPARENT_LEN bytes; empty: none, or not named by the kernel */
 };
 
 /* Why a line has no id. */

@@ -104,12 +104,13 @@ static int hex_bytes(const char *text, uint8_t *ret, size_t bytes)
 }
 
 /* "00-<trace id>-<parent id>-<flags>" */
-static void set_trace(struct record *record, const struct request *request)
+static void set_trace(struct record *record, struct str traceparent)
 {
-	const char *text = request->traceparent;
+	const char *text = traceparent.data;
 	uint8_t flags[1];
 
-	if (!request->has_traceparent || text[2] != '-' || text[35] != '-' || text[52] != '-')
+	if (traceparent.len != RT_TRACEPARENT_LEN || text[2] != '-' || text[35] != '-' ||
+	    text[52] != '-')
 		return;
 	if (hex_bytes(text + 3, record->trace_id, 16) || hex_bytes(text + 36, record->span_id, 8))
 		return;
@@ -143,8 +144,7 @@ static void set_request(struct record *record, const struct attribution *attribu
 {
 	record->request_id = attribution->id;
 	record->evidence = attribution->evidence;
-	if (attribution->request && attribution->id.len)
-		set_trace(record, attribution->request);
+	set_trace(record, attribution->traceparent);
 }
 
 static void on_settled(void *ctx, struct record *record, uint64_t seq)
