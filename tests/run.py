@@ -4,10 +4,13 @@
 
 A test program prints TAP ("ok 1 - name", "not ok 2 - name", "ok 3 - name # SKIP why") and a
 program that crashes or prints none has failed. Ends with 'N passed, N failed, N skipped'.
+Programs of one kind run side by side: the live ones wait for most of their time.
 """
 import argparse
+import concurrent.futures
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -34,19 +37,19 @@ def label(kind, command):
     return kind + "/" + re.sub(r"^(test_|fuzz_)|\.py$", "", name)
 
 
-def run_one(kind, command, output, timeout):
-    """Returns (passed, failed, skipped) as lists of names."""
-    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", REQTAP=str(output / "reqtap"))
-    log = output / "test-logs" / (label(kind, command).replace("/", "-") + ".log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w+", encoding="utf-8", errors="replace") as out:
+def run(command, log, env, timeout):
+    """Its exit status, or "timeout"; then nothing that it started in its session is left."""
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log,
+                          stderr=subprocess.STDOUT, start_new_session=True) as program:
         try:
-            code = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=subprocess.STDOUT, timeout=timeout, check=False).returncode
+            return program.wait(timeout)
         except subprocess.TimeoutExpired:
-            code = "timeout"
-        out.seek(0)
-        text = out.read()
+            os.killpg(program.pid, signal.SIGKILL)
+            return "timeout"
+
+
+def results(text, code):
+    """(passed, failed, skipped), lists of names."""
     passed, failed, skipped = [], [], []
     for line in text.splitlines():
         match = TAP.match(line.strip())
@@ -58,9 +61,26 @@ def run_one(kind, command, output, timeout):
             (failed if match[1] else passed).append(match[2].strip())
     if (code != 0 and not failed) or not (passed or failed or skipped):
         failed.append(f"exit status {code}")
-    if failed:
-        print("\n".join("    " + line for line in text.splitlines()[-60:]))
-    return passed, failed, skipped, log
+    return passed, failed, skipped
+
+
+def run_one(kind, command, output, timeout):
+    """((passed, failed, skipped), what is to be printed)"""
+    name, start = label(kind, command), time.monotonic()
+    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", REQTAP=str(output / "reqtap"))
+    path = output / "test-logs" / (name.replace("/", "-") + ".log")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w+", encoding="utf-8", errors="replace") as log:
+        code = run(command, log, env, timeout)
+        log.seek(0)
+        text = log.read()
+    passed, failed, skipped = results(text, code)
+    state = "FAIL" if failed else "ok  " if passed else "skip"
+    lines = ["    " + line for line in text.splitlines()[-60:]] if failed else []
+    lines.append(f"{state} {name:32} {len(passed):4} passed {time.monotonic() - start:7.1f} s")
+    lines += [f"     failed: {item}   (whole output: {path})" for item in failed]
+    lines += [f"     skipped: {item}" for item in skipped]
+    return (passed, failed, skipped), "\n".join(lines)
 
 
 def main():
@@ -68,25 +88,19 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("build"))
     parser.add_argument("--only", default="", help="part of a program's name")
     parser.add_argument("--timeout", type=float, default=600)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() + 1, help="programs at a time")
     parser.add_argument("kinds", nargs="+")
     args = parser.parse_args()
     output = args.output.resolve()
     totals = [0, 0, 0]
     for kind in args.kinds:
-        for command in programs(kind, output):
-            name = label(kind, command)
-            if args.only not in name:
-                continue
-            start = time.monotonic()
-            passed, failed, skipped, log = run_one(kind, command, output, args.timeout)
-            state = "FAIL" if failed else "ok  " if passed else "skip"
-            print(f"{state} {name:32} {len(passed):4} passed {time.monotonic() - start:7.1f} s", flush=True)
-            for item in failed:
-                print(f"     failed: {item}   (whole output: {log})")
-            for item in skipped:
-                print(f"     skipped: {item}")
-            for i, items in enumerate((passed, failed, skipped)):
-                totals[i] += len(items)
+        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+            runs = [pool.submit(run_one, kind, command, output, args.timeout)
+                    for command in programs(kind, output) if args.only in label(kind, command)]
+            for done in concurrent.futures.as_completed(runs):
+                lists, text = done.result()
+                print(text, flush=True)
+                totals = [total + len(items) for total, items in zip(totals, lists)]
     print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
     return 1 if totals[1] or not any(totals) else 0
 
