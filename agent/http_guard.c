@@ -18,6 +18,8 @@ static bool names_loopback(const char *host)
 	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
 	size_t len = host_length(host);
 
+	if (host[len] && host[len] != ':')
+		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strlen(names[i]) == len && !strncasecmp(host, names[i], len))
 			return true;

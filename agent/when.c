@@ -29,31 +29,55 @@ static uint64_t parse_fraction(const char **text)
 {
 	uint64_t ns = 0, scale = SECOND / 10;
 
-	if (**text != '.')
+	if (**text != '.' || !isdigit((unsigned char)(*text)[1]))
 		return 0;
 	for (++*text; isdigit((unsigned char)**text); ++*text, scale /= 10)
 		ns += (uint64_t)(**text - '0') * scale;
 	return ns;
 }
 
+/* "+01:00" in seconds. */
+static int parse_offset(const char *zone, time_t *ret)
+{
+	static const char form[] = "+00:00";
+	int hours, minutes;
+
+	if (strlen(zone) != strlen(form) || zone[3] != ':')
+		return -EINVAL;
+	for (int i = 1; i < 6; i++)
+		if (i != 3 && !isdigit((unsigned char)zone[i]))
+			return -EINVAL;
+	hours = (zone[1] - '0') * 10 + zone[2] - '0';
+	minutes = (zone[4] - '0') * 10 + zone[5] - '0';
+	*ret = (*zone == '-' ? -60 : 60) * (hours * 60 + minutes);
+	return hours < 24 && minutes < 60 ? 0 : -EINVAL;
+}
+
+/* timegm() makes the 3rd of March of the 31st of February. */
+static bool is_a_day(const struct tm *tm)
+{
+	struct tm copy = *tm;
+
+	timegm(&copy);
+	return copy.tm_mday == tm->tm_mday || tm->tm_sec == 60;
+}
+
 /* "Z", "+01:00" or nothing (local time). */
 static int to_seconds(struct tm *tm, const char *zone, time_t *ret)
 {
-	int hours, minutes, end = 0;
+	time_t offset = 0;
 
+	if (!is_a_day(tm))
+		return -EINVAL;
 	if (!*zone) {
 		tm->tm_isdst = -1;
 		*ret = mktime(tm);
 		return 0;
 	}
 	*ret = timegm(tm);
-	if (!strcmp(zone, "Z") || !strcmp(zone, "z"))
-		return 0;
-	if ((*zone != '+' && *zone != '-') ||
-	    sscanf(zone + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 || zone[1 + end] ||
-	    hours > 23 || minutes > 59)
+	if (strcmp(zone, "Z") != 0 && strcmp(zone, "z") != 0 && parse_offset(zone, &offset))
 		return -EINVAL;
-	*ret -= (*zone == '-' ? -60 : 60) * (hours * 60 + minutes);
+	*ret -= offset;
 	return 0;
 }
 
@@ -77,7 +101,9 @@ static int parse_date(const char *text, uint64_t now_ns, uint64_t *ret_ns)
 		if (end && *end && !strchr("Zz+-", *end))
 			end = NULL;
 	}
-	if (!end || to_seconds(&tm, end, &seconds) || seconds < 0)
+	/* nanoseconds in 64 bits end in the year 2554 */
+	if (!end || to_seconds(&tm, end, &seconds) || seconds < 0 ||
+	    (uint64_t)seconds >= UINT64_MAX / SECOND)
 		return -EINVAL;
 	*ret_ns = (uint64_t)seconds * SECOND + fraction;
 	return 0;
