@@ -41,15 +41,23 @@ void filter__add_text(struct filter_map *map, const char *text, size_t len)
 	}
 }
 
+/* Grams of one length, of a long phrase spread over it. */
+static void probe_grams(struct filter_probe *probe, const char *text, size_t len, unsigned gram)
+{
+	size_t grams = len < gram ? 0 : len - gram + 1;
+	unsigned room = FILTER_PROBES_MAX - probe->count;
+	unsigned count = grams < room ? (unsigned)grams : room;
+
+	for (unsigned i = 0; i < count; i++)
+		probe->bits[probe->count++] = gram_bit(gram_at(text + grams * i / count, gram));
+}
+
 void filter__probe_text(struct filter_probe *probe, const char *text, size_t len)
 {
-	unsigned gram = len < LONG_GRAM ? SHORT_GRAM : LONG_GRAM;
-	size_t grams = len < gram ? 0 : len - gram + 1;
-
-	/* of a long phrase, grams spread over it */
-	probe->count = grams < FILTER_PROBES_MAX ? (unsigned)grams : FILTER_PROBES_MAX;
-	for (unsigned i = 0; i < probe->count; i++)
-		probe->bits[i] = gram_bit(gram_at(text + grams * i / probe->count, gram));
+	/* long ones first: they tell more. A word of five letters has but one */
+	probe->count = 0;
+	probe_grams(probe, text, len, LONG_GRAM);
+	probe_grams(probe, text, len, SHORT_GRAM);
 }
 
 static uint64_t hash(enum filter_kind kind, const void *key, size_t len)

@@ -24,7 +24,7 @@
 #define FILTER_BITS (FILTER_ROWS * FILTER_ROW_WORDS)
 #define FILTER_BYTES (FILTER_BITS / 8)
 #define FILTER_KEY_BITS 8
-#define FILTER_PROBES_MAX 16 /* bits that one question looks at */
+#define FILTER_PROBES_MAX 12 /* bits that one question looks at */
 
 /* One block's. */
 struct filter_map {

@@ -8,13 +8,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "agent/archive.h"
+#include "agent/db.h"
 #include "agent/roster.h"
-#include "agent/spool.h"
 
 #define TICK_NS 1000000000ULL /* how often its state is told, and a broken file is tried again */
 #define AGE_S 10
@@ -93,7 +91,7 @@ static int open_archive(struct history *h)
 		/* never deleted: a person may want to look */
 		snprintf(suffix, sizeof(suffix), ".damaged-%llu",
 			 (unsigned long long)(unix_now() / 1000000000));
-		spool__move(h->path, suffix);
+		db__move(h->path, suffix);
 		h->written.set_aside++;
 		h->archive = archive__open(h->path, &limits, &err);
 	}
@@ -208,6 +206,13 @@ static void push(struct history *h)
 	pthread_mutex_unlock(&h->mutex);
 }
 
+/* What the disk refused is missing in what it takes next. Under the mutex. */
+static void take_lost(struct history *h)
+{
+	h->missing += h->lost;
+	h->lost = 0;
+}
+
 /* A buffer to put into; NULL: as many as may be wait, or there is no memory. */
 static struct buffer *take_buffer(struct history *h)
 {
@@ -215,9 +220,7 @@ static struct buffer *take_buffer(struct history *h)
 
 	pthread_mutex_lock(&h->mutex);
 	h->stats.waiting = h->buffers;
-	/* what the disk refused is missing in what it takes next */
-	h->missing += h->lost;
-	h->lost = 0;
+	take_lost(h);
 	if (h->buffers < HISTORY_BUFFERS)
 		h->buffers++;
 	else
@@ -400,30 +403,15 @@ static void know(void *ctx, const struct store_identity *identity)
 	roster__add(h->roster, &identity->replica, identity->id);
 }
 
-/* One process writes the history of a directory. */
-static int lock(struct history *h)
-{
-	char path[PATH_MAX];
-
-	if (mkdir(h->config.dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	snprintf(path, sizeof(path), "%s/history.lock", h->config.dir);
-	h->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (h->lock_fd < 0)
-		return -errno;
-	if (flock(h->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	return errno == EWOULDBLOCK ? -EBUSY : -errno;
-}
-
 static int start(struct history *h)
 {
 	pthread_condattr_t attr;
 	sigset_t all, before;
-	int err = lock(h);
+	int err;
 
-	if (err)
-		return err;
+	h->lock_fd = db__lock(h->config.dir, "history.lock");
+	if (h->lock_fd < 0)
+		return h->lock_fd;
 	h->written.err = open_archive(h);
 	if (h->archive)
 		store__identities(archive__store(h->archive), know, h);
@@ -473,6 +461,9 @@ struct history *history__free(struct history *h)
 	if (!h)
 		return NULL;
 	if (h->running) {
+		pthread_mutex_lock(&h->mutex);
+		take_lost(h);
+		pthread_mutex_unlock(&h->mutex);
 		if (h->missing)
 			put_notice(h, unix_now());
 		push(h);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "agent/db.h"
 #include "agent/outbox.h"
 #include "agent/spool.h"
 
@@ -69,39 +68,23 @@ static void set_aside(struct outbox *outbox, uint64_t now_ns)
 	outbox->disk = spool__close(outbox->disk);
 	snprintf(suffix, sizeof(suffix), ".damaged-%llu",
 		 (unsigned long long)(now_ns / 1000000000));
-	spool__move(outbox->path, suffix);
+	db__move(outbox->path, suffix);
 	outbox->stats.set_aside++;
 	outbox->stats.lost_damaged += lost;
 	say(outbox, "outbox: %s is damaged; set aside as %s%s, %llu records in it", outbox->path,
 	    outbox->path, suffix, (unsigned long long)lost);
 }
 
-/* One process has the outbox of a directory. */
-static int lock(struct outbox *outbox)
-{
-	char path[PATH_MAX];
-
-	if (outbox->lock_fd >= 0)
-		return 0;
-	if (mkdir(outbox->config.dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	snprintf(path, sizeof(path), "%s/outbox.lock", outbox->config.dir);
-	outbox->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (outbox->lock_fd < 0)
-		return -errno;
-	if (flock(outbox->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	close(outbox->lock_fd);
-	outbox->lock_fd = -1;
-	return -EBUSY;
-}
-
 static int open_disk(struct outbox *outbox, uint64_t now_ns)
 {
 	mode_t mask = umask(0077);
-	int err = lock(outbox);
+	int err = 0;
 
-	if (!err)
+	if (outbox->lock_fd < 0)
+		outbox->lock_fd = db__lock(outbox->config.dir, "outbox.lock");
+	if (outbox->lock_fd < 0)
+		err = outbox->lock_fd;
+	else
 		outbox->disk = spool__open(outbox->path, &err);
 	if (err == -EBADMSG) {
 		set_aside(outbox, now_ns);
@@ -457,7 +440,7 @@ static void delete_stale(struct outbox *outbox, uint64_t now_ns)
 	/* The log of a full disk can fill it by itself, so that no delete ever gets through.
 	 * All of it has been sent: the file goes instead. */
 	outbox->disk = spool__close(outbox->disk);
-	spool__move(outbox->path, NULL);
+	db__move(outbox->path, NULL);
 	outbox->stale = false;
 	err = open_disk(outbox, now_ns);
 	if (err)

@@ -20,7 +20,6 @@ enum statement {
 	CHUNK_AFTER,
 	DATA,
 	FILTER,
-	MAP,
 	END,
 	IDENTITIES,
 	VERSION,
@@ -43,7 +42,6 @@ static const char *const sql[STATEMENTS] = {
 			      " ORDER BY seq LIMIT 1",
 	[DATA] = "SELECT raw_len, data FROM chunk WHERE seq = ?1",
 	[FILTER] = "SELECT words FROM filter WHERE row = ?1",
-	[MAP] = "SELECT map FROM loose WHERE seq = ?1",
 	[END] = "SELECT seq + records FROM chunk ORDER BY seq DESC LIMIT 1",
 	[IDENTITIES] = "SELECT * FROM identity ORDER BY id",
 	[VERSION] = "PRAGMA data_version",
@@ -72,19 +70,10 @@ struct scan {
 	uint64_t bytes;
 };
 
-static int step(sqlite3_stmt *statement)
-{
-	int code = sqlite3_step(statement);
-
-	if (code == SQLITE_ROW)
-		return 0;
-	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
-}
-
 void scan__release(struct scan *scan)
 {
 	if (!sqlite3_get_autocommit(scan->db))
-		sqlite3_exec(scan->db, "COMMIT", NULL, NULL, NULL);
+		db__execute(scan->db, "COMMIT");
 	scan->steps = 0;
 }
 
@@ -95,40 +84,25 @@ static int hold(struct scan *scan)
 		scan__release(scan);
 	if (!sqlite3_get_autocommit(scan->db))
 		return 0;
-	return db__errno(sqlite3_exec(scan->db, "BEGIN", NULL, NULL, NULL));
+	return db__execute(scan->db, "BEGIN");
 }
 
 static int prepare(struct scan *scan)
 {
-	int code = SQLITE_OK;
+	int err;
 
 	sqlite3_busy_timeout(scan->db, BUSY_MS);
-	sqlite3_exec(scan->db, "PRAGMA cache_size = -4096", NULL, NULL, NULL);
-	for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
-		code = sqlite3_prepare_v3(scan->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-					  &scan->statements[i], NULL);
-	return db__errno(code);
-}
-
-/* The writer makes the file and then its tables: in between there is no history yet. */
-static bool is_new(struct scan *scan)
-{
-	sqlite3_stmt *statement = NULL;
-	bool no_format = false;
-
-	if (sqlite3_prepare_v2(scan->db, "PRAGMA user_version", -1, &statement, NULL) ==
-		    SQLITE_OK &&
-	    sqlite3_step(statement) == SQLITE_ROW)
-		no_format = sqlite3_column_int(statement, 0) == 0;
-	sqlite3_finalize(statement);
-	return no_format;
+	err = db__execute(scan->db, "PRAGMA cache_size = -4096");
+	if (!err)
+		err = db__prepare(scan->db, sql, STATEMENTS, scan->statements);
+	/* the writer makes the file and then its tables: in between there is no history yet */
+	return err == -EBADMSG && !db__format(scan->db) ? -ENOENT : err;
 }
 
 struct scan *scan__open(const char *path, int *ret_err)
 {
 	struct scan *scan = calloc(1, sizeof(*scan));
 	struct stat st;
-	int code;
 
 	*ret_err = -ENOMEM;
 	if (!scan)
@@ -139,10 +113,9 @@ struct scan *scan__open(const char *path, int *ret_err)
 		return scan__close(scan);
 	scan->device = st.st_dev;
 	scan->inode = st.st_ino;
-	code = sqlite3_open_v2(path, &scan->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-	*ret_err = code == SQLITE_OK ? prepare(scan) : db__errno(code);
-	if (*ret_err == -EBADMSG && is_new(scan))
-		*ret_err = -ENOENT;
+	*ret_err = db__open(path, false, &scan->db);
+	if (!*ret_err)
+		*ret_err = prepare(scan);
 	return *ret_err ? scan__close(scan) : scan;
 }
 
@@ -150,9 +123,7 @@ struct scan *scan__close(struct scan *scan)
 {
 	if (!scan)
 		return NULL;
-	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(scan->statements[i]);
-	sqlite3_close(scan->db);
+	db__close(scan->db, scan->statements, STATEMENTS);
 	free(scan->data);
 	free(scan);
 	return NULL;
@@ -165,7 +136,7 @@ static int read_row(struct scan *scan, int64_t first_seq, uint32_t row)
 	int err;
 
 	sqlite3_bind_int64(statement, 1, first_seq * FILTER_ROWS + row);
-	err = step(statement);
+	err = db__step(statement);
 	if (!err && sqlite3_column_bytes(statement, 0) == sizeof(scan->words))
 		memcpy(scan->words, sqlite3_column_blob(statement, 0), sizeof(scan->words));
 	else if (!err)
@@ -239,7 +210,7 @@ static int find_segment(struct scan *scan, enum statement which, int64_t cursor)
 	int err;
 
 	sqlite3_bind_int64(statement, 1, cursor);
-	err = step(statement);
+	err = db__step(statement);
 	if (!err) {
 		segment->first_seq = sqlite3_column_int64(statement, 0);
 		segment->end_seq = sqlite3_column_int64(statement, 1);
@@ -260,10 +231,30 @@ static int find_segment(struct scan *scan, enum statement which, int64_t cursor)
 	return make_mask(scan);
 }
 
+/* A loose block's map, of which only what is asked for is read. */
+struct map {
+	sqlite3_blob *blob;
+	uint32_t row; /* in `bits`; UINT32_MAX: none yet */
+	uint8_t bits[FILTER_ROW_WORDS / 8];
+};
+
+/* True also when it cannot be read: then the block itself is the judge. */
+static bool map_bit(void *ctx, uint32_t bit)
+{
+	struct map *map = ctx;
+	uint32_t row = bit / FILTER_ROW_WORDS, at = bit % FILTER_ROW_WORDS;
+
+	if (row != map->row && sqlite3_blob_read(map->blob, map->bits, sizeof(map->bits),
+						 (int)(row * sizeof(map->bits))) != SQLITE_OK)
+		return true;
+	map->row = row;
+	return map->bits[at / 8] >> at % 8 & 1;
+}
+
 /* A block that is in no segment has a map of its own; a tail has none. */
 static bool loose_may_match(struct scan *scan, const struct scan_chunk *chunk)
 {
-	sqlite3_stmt *statement = scan->statements[MAP];
+	struct map map = { .row = UINT32_MAX };
 	bool hit = true;
 
 	if (!scan_plan__may_match(scan->plan, &chunk->block))
@@ -271,10 +262,10 @@ static bool loose_may_match(struct scan *scan, const struct scan_chunk *chunk)
 	if (chunk->tail || !scan->plan->group_count ||
 	    (chunk->block.missing && scan->plan->notices))
 		return true;
-	sqlite3_bind_int64(statement, 1, chunk->block.seq);
-	if (!step(statement) && sqlite3_column_bytes(statement, 0) == FILTER_BYTES)
-		hit = scan_plan__map_hits(scan->plan, sqlite3_column_blob(statement, 0));
-	sqlite3_reset(statement);
+	if (sqlite3_blob_open(scan->db, "main", "loose", "map", chunk->block.seq, 0, &map.blob) ==
+	    SQLITE_OK)
+		hit = scan_plan__map_hits(scan->plan, map_bit, &map);
+	sqlite3_blob_close(map.blob);
 	return hit;
 }
 
@@ -299,7 +290,7 @@ static int find_chunk(struct scan *scan, enum statement which, int64_t cursor,
 	int err;
 
 	sqlite3_bind_int64(statement, 1, cursor);
-	err = step(statement);
+	err = db__step(statement);
 	if (!err) {
 		*ret = (struct scan_chunk){ .tail = !sqlite3_column_int64(statement, 6) };
 		store__read_block(statement, &ret->block);
@@ -445,7 +436,7 @@ int scan__load(struct scan *scan, struct scan_chunk *chunk)
 	sqlite3_bind_int64(statement, 1, chunk->block.seq);
 	err = hold(scan);
 	if (!err)
-		err = step(statement);
+		err = db__step(statement);
 	if (!err)
 		err = unpack(scan, statement, chunk);
 	sqlite3_reset(statement);
@@ -455,7 +446,7 @@ int scan__load(struct scan *scan, struct scan_chunk *chunk)
 static int64_t one_number(struct scan *scan, enum statement which, int64_t none)
 {
 	sqlite3_stmt *statement = scan->statements[which];
-	int64_t number = step(statement) ? none : sqlite3_column_int64(statement, 0);
+	int64_t number = db__step(statement) ? none : sqlite3_column_int64(statement, 0);
 
 	sqlite3_reset(statement);
 	return number;
@@ -486,7 +477,7 @@ int scan__identities(struct scan *scan,
 	struct store_identity identity;
 	int err;
 
-	while (!(err = step(statement))) {
+	while (!(err = db__step(statement))) {
 		store__read_identity(statement, &identity);
 		fn(ctx, &identity);
 	}

@@ -23,7 +23,8 @@ bool scan_plan__may_match(const struct scan_plan *plan, const struct store_block
 	return false;
 }
 
-bool scan_plan__map_hits(const struct scan_plan *plan, const uint8_t *bits)
+bool scan_plan__map_hits(const struct scan_plan *plan, bool (*bit)(void *ctx, uint32_t bit),
+			 void *ctx)
 {
 	for (unsigned g = 0; g < plan->group_count; g++) {
 		const struct scan_group *group = &plan->groups[g];
@@ -33,8 +34,8 @@ bool scan_plan__map_hits(const struct scan_plan *plan, const uint8_t *bits)
 			const struct filter_probe *probe = &group->probes[p];
 
 			any = true;
-			for (unsigned i = 0; i < probe->count; i++)
-				any = any && bits[probe->bits[i] / 8] >> probe->bits[i] % 8 & 1;
+			for (unsigned i = 0; i < probe->count && any; i++)
+				any = bit(ctx, probe->bits[i]);
 		}
 		if (!any)
 			return false;

@@ -32,7 +32,8 @@ bool scan_plan__is_beyond(const struct scan_plan *plan, uint64_t first_ns);
 /* By times, levels and notices. */
 bool scan_plan__may_match(const struct scan_plan *plan, const struct store_block *block);
 
-/* By a block's own map, of FILTER_BYTES. */
-bool scan_plan__map_hits(const struct scan_plan *plan, const uint8_t *bits);
+/* By a block's own map, of which `bit` reads a bit. */
+bool scan_plan__map_hits(const struct scan_plan *plan, bool (*bit)(void *ctx, uint32_t bit),
+			 void *ctx);
 
 #endif

@@ -45,14 +45,8 @@ static const char *const sql[STATEMENTS] = {
 		   " FROM payload",
 };
 
-/*
- * A checkpoint each 16 MiB, not each 4: it is what waits for the disk. Debian builds SQLite so
- * that a delete overwrites with zeros, which doubles what is written.
- */
-static const char setup[] =
-	"PRAGMA page_size = 8192; PRAGMA secure_delete = OFF;"
-	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 2048;"
-	"PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -1024;"
+static const char setup[] = DB_WRITER
+	"PRAGMA cache_size = -1024;"
 	"CREATE TABLE IF NOT EXISTS payload (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL,"
 	" first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, records INTEGER NOT NULL,"
 	" dropped INTEGER NOT NULL, raw_len INTEGER NOT NULL, compression INTEGER NOT NULL,"
@@ -65,25 +59,6 @@ struct spool {
 	struct spool_totals totals;
 };
 
-/* Steps a statement once; the caller resets it after it has read the row. */
-static int step(sqlite3_stmt *statement)
-{
-	int code = sqlite3_step(statement);
-
-	if (code == SQLITE_ROW)
-		return 0;
-	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
-}
-
-static int run(sqlite3_stmt *statement)
-{
-	int err = step(statement);
-
-	sqlite3_reset(statement);
-	sqlite3_clear_bindings(statement);
-	return err == -ENOENT ? 0 : err;
-}
-
 static uint64_t column(sqlite3_stmt *statement, int index)
 {
 	return (uint64_t)sqlite3_column_int64(statement, index);
@@ -92,7 +67,7 @@ static uint64_t column(sqlite3_stmt *statement, int index)
 static int read_totals(struct spool *spool)
 {
 	sqlite3_stmt *statement = spool->statements[TOTALS];
-	int err = step(statement);
+	int err = db__step(statement);
 
 	if (!err) {
 		spool->totals.rows = column(statement, 0);
@@ -105,26 +80,23 @@ static int read_totals(struct spool *spool)
 
 static int prepare(struct spool *spool)
 {
-	int code = sqlite3_exec(spool->db, setup, NULL, NULL, NULL);
+	int err = db__execute(spool->db, setup);
 
-	for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
-		code = sqlite3_prepare_v3(spool->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-					  &spool->statements[i], NULL);
-	return code == SQLITE_OK ? read_totals(spool) : db__errno(code);
+	if (!err)
+		err = db__prepare(spool->db, sql, STATEMENTS, spool->statements);
+	return err ? err : read_totals(spool);
 }
 
 struct spool *spool__open(const char *path, int *ret_err)
 {
 	struct spool *spool = calloc(1, sizeof(*spool));
-	int code;
 
 	*ret_err = -ENOMEM;
 	if (!spool)
 		return NULL;
-	code = sqlite3_open_v2(path ? path : ":memory:", &spool->db,
-			       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-			       NULL);
-	*ret_err = code == SQLITE_OK ? prepare(spool) : db__errno(code);
+	*ret_err = db__open(path, true, &spool->db);
+	if (!*ret_err)
+		*ret_err = prepare(spool);
 	return *ret_err ? spool__close(spool) : spool;
 }
 
@@ -132,27 +104,9 @@ struct spool *spool__close(struct spool *spool)
 {
 	if (!spool)
 		return NULL;
-	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(spool->statements[i]);
-	sqlite3_close(spool->db);
+	db__close(spool->db, spool->statements, STATEMENTS);
 	free(spool);
 	return NULL;
-}
-
-void spool__move(const char *path, const char *suffix)
-{
-	static const char *const parts[] = { "", "-wal", "-shm" };
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		char from[PATH_MAX + 8], to[PATH_MAX + 64];
-
-		snprintf(from, sizeof(from), "%s%s", path, parts[i]);
-		snprintf(to, sizeof(to), "%s%s%s", path, suffix ? suffix : "", parts[i]);
-		if (suffix)
-			rename(from, to);
-		else
-			unlink(from);
-	}
 }
 
 const struct spool_totals *spool__totals(const struct spool *spool)
@@ -163,7 +117,7 @@ const struct spool_totals *spool__totals(const struct spool *spool)
 int64_t spool__last_id(struct spool *spool)
 {
 	sqlite3_stmt *statement = spool->statements[LAST_ID];
-	int64_t id = step(statement) ? 0 : sqlite3_column_int64(statement, 0);
+	int64_t id = db__step(statement) ? 0 : sqlite3_column_int64(statement, 0);
 
 	sqlite3_reset(statement);
 	return id;
@@ -190,7 +144,7 @@ int spool__put(struct spool *spool, const struct spool_row *row)
 	sqlite3_bind_int64(statement, 7, (int64_t)row->raw_len);
 	sqlite3_bind_int64(statement, 8, row->compression);
 	sqlite3_bind_blob64(statement, 9, row->data, row->len, SQLITE_STATIC);
-	err = run(statement);
+	err = db__run(statement);
 	if (!err)
 		count(spool, 1, (int64_t)row->records, (int64_t)row->len);
 	return err;
@@ -202,7 +156,7 @@ static int sizes(struct spool *spool, int64_t id, int64_t *ret_records, int64_t 
 	int err;
 
 	sqlite3_bind_int64(statement, 1, id);
-	err = step(statement);
+	err = db__step(statement);
 	if (!err) {
 		*ret_records = sqlite3_column_int64(statement, 0);
 		*ret_bytes = sqlite3_column_int64(statement, 1);
@@ -220,7 +174,7 @@ int spool__delete(struct spool *spool, int64_t id)
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	sqlite3_bind_int64(statement, 1, id);
-	err = run(statement);
+	err = db__run(statement);
 	if (!err)
 		count(spool, -1, -records, -bytes);
 	return err;
@@ -248,7 +202,7 @@ int spool__first(struct spool *spool, unsigned lane, int64_t after, struct spool
 
 	sqlite3_bind_int64(statement, 1, lane);
 	sqlite3_bind_int64(statement, 2, after);
-	err = step(statement);
+	err = db__step(statement);
 	if (!err) {
 		const void *data = sqlite3_column_blob(statement, 8);
 		size_t len = (size_t)sqlite3_column_bytes(statement, 8);
@@ -283,7 +237,7 @@ int spool__oldest(struct spool *spool, const int64_t skip[], size_t skip_count,
 
 	do {
 		sqlite3_bind_int64(statement, 1, after);
-		err = step(statement);
+		err = db__step(statement);
 		if (!err) {
 			read_row(statement, ret);
 			ret->len = (size_t)column(statement, 8);
@@ -303,7 +257,7 @@ static int64_t notice_before(struct spool *spool, const struct spool_row *row, c
 
 	sqlite3_bind_int64(statement, 1, row->lane);
 	sqlite3_bind_int64(statement, 2, row->id);
-	if (step(statement) == 0 && column(statement, 1))
+	if (db__step(statement) == 0 && column(statement, 1))
 		id = sqlite3_column_int64(statement, 0);
 	sqlite3_reset(statement);
 	return contains(skip, skip_count, id) ? 0 : id;
@@ -317,7 +271,7 @@ static int run_notice(struct spool *spool, enum statement which, int64_t id,
 	sqlite3_bind_int64(statement, 1, id);
 	sqlite3_bind_int64(statement, 2, (int64_t)row->records);
 	sqlite3_bind_int64(statement, 3, (int64_t)row->last_ns);
-	return run(statement);
+	return db__run(statement);
 }
 
 static int in_transaction(struct spool *spool, int err)
@@ -360,7 +314,7 @@ static int64_t id_between(struct spool *spool, int64_t id)
 	int64_t next = (id / SPOOL_STEP + 1) * SPOOL_STEP;
 
 	sqlite3_bind_int64(statement, 1, id);
-	if (step(statement) == 0 && sqlite3_column_int64(statement, 0) < next)
+	if (db__step(statement) == 0 && sqlite3_column_int64(statement, 0) < next)
 		next = sqlite3_column_int64(statement, 0);
 	sqlite3_reset(statement);
 	return id + (next - id) / 2;

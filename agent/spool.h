@@ -3,8 +3,7 @@
  * spool: rows of encoded payloads in one SQLite database, on disk (WAL) or in memory. The store
  * under the outbox; it knows nothing of bounds and retries.
  *
- * All functions return 0 or negative errno: -ENOSPC full, -EROFS read-only, -EBADMSG corrupt,
- * -EIO anything else of the disk, -ENOMEM.
+ * All functions return 0 or a negative errno of db.h.
  *
  * Rows are ordered by id. Ids are handed out in steps of SPOOL_STEP, so that a row can be split
  * in its place.
@@ -44,9 +43,6 @@ struct spool;
 /* `path` NULL: in memory. NULL with *ret_err. */
 struct spool *spool__open(const char *path, int *ret_err);
 struct spool *spool__close(struct spool *spool);
-
-/* A closed file and its companions get `suffix`; NULL: they are deleted. */
-void spool__move(const char *path, const char *suffix);
 
 const struct spool_totals *spool__totals(const struct spool *spool);
 /* The highest id, 0: there is no row. */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include "agent/db.h"
 
-#define PAGE_BYTES 8192
 #define IDENTITY_SLACK_NS 60000000000LL
 #define BUSY_MS 1000 /* for a reader that recovers the file after a crash */
 
@@ -60,14 +59,9 @@ static const char *const sql[STATEMENTS] = {
 	[DELETE_IDENTITIES] = "DELETE FROM identity WHERE last_ns < ?1",
 };
 
-/*
- * auto_vacuum is incremental: a smaller bound gives the disk back. A checkpoint each 16 MiB, as in
- * spool.c; secure_delete would write every deleted block once more.
- */
+/* auto_vacuum is incremental: a smaller bound gives the disk back. */
 static const char setup[] =
-	"PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA secure_delete = OFF;"
-	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 2048;"
-	"PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -2048;"
+	"PRAGMA auto_vacuum = INCREMENTAL;" DB_WRITER "PRAGMA cache_size = -2048;"
 	"CREATE TABLE IF NOT EXISTS chunk (seq INTEGER PRIMARY KEY, records INTEGER NOT NULL,"
 	" missing INTEGER NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,"
 	" levels BLOB NOT NULL, raw_len INTEGER NOT NULL, data BLOB NOT NULL);"
@@ -93,99 +87,58 @@ struct store {
 	int64_t end;
 };
 
-static int step(sqlite3_stmt *statement)
-{
-	int code = sqlite3_step(statement);
-
-	if (code == SQLITE_ROW)
-		return 0;
-	return code == SQLITE_DONE ? -ENOENT : db__errno(code);
-}
-
-static int run(sqlite3_stmt *statement)
-{
-	int err = step(statement);
-
-	sqlite3_reset(statement);
-	sqlite3_clear_bindings(statement);
-	return err == -ENOENT ? 0 : err;
-}
-
-static int execute(struct store *store, const char *text)
-{
-	return db__errno(sqlite3_exec(store->db, text, NULL, NULL, NULL));
-}
-
 /* What a row of so many bytes takes of the file: whole pages, once it is larger than one. */
 static uint64_t stored_bytes(uint64_t len)
 {
-	return len < PAGE_BYTES / 2 ? len + 64 : (len + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
+	return len < DB_PAGE_BYTES / 2 ? len + 64
+				       : (len + DB_PAGE_BYTES) / DB_PAGE_BYTES * DB_PAGE_BYTES;
 }
 
-#define MATRIX_BYTES (FILTER_ROWS * PAGE_BYTES)
+#define MATRIX_BYTES (FILTER_ROWS * DB_PAGE_BYTES)
 
 static int read_totals(struct store *store)
 {
 	sqlite3_stmt *bytes = store->statements[BYTES], *end = store->statements[END];
-	int err = step(bytes);
+	int err = db__step(bytes);
 
 	if (!err)
 		store->bytes = (uint64_t)sqlite3_column_int64(bytes, 0) +
-			       (uint64_t)sqlite3_column_int64(bytes, 1) * PAGE_BYTES / 2 +
+			       (uint64_t)sqlite3_column_int64(bytes, 1) * DB_PAGE_BYTES / 2 +
 			       (uint64_t)sqlite3_column_int64(bytes, 2) * MATRIX_BYTES;
 	sqlite3_reset(bytes);
 	if (err)
 		return err;
-	err = step(end);
+	err = db__step(end);
 	store->end = err ? 1 : sqlite3_column_int64(end, 0);
 	sqlite3_reset(end);
 	return err == -ENOENT ? 0 : err;
 }
 
-/* A file of another format is not ours to write to. */
-static int check_format(struct store *store)
-{
-	sqlite3_stmt *statement = NULL;
-	int format = -1, code;
-
-	code = sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &statement, NULL);
-	if (code == SQLITE_OK)
-		code = sqlite3_step(statement);
-	if (code == SQLITE_ROW)
-		format = sqlite3_column_int(statement, 0);
-	sqlite3_finalize(statement);
-	if (code != SQLITE_ROW)
-		return db__errno(code);
-	return format == 0 || format == STORE_FORMAT ? 0 : -EBADMSG;
-}
-
 static int prepare(struct store *store)
 {
-	int code, err;
+	int err, format;
 
 	sqlite3_busy_timeout(store->db, BUSY_MS);
-	err = check_format(store);
-	if (err)
-		return err;
-	code = sqlite3_exec(store->db, setup, NULL, NULL, NULL);
-	for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
-		code = sqlite3_prepare_v3(store->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-					  &store->statements[i], NULL);
-	return code == SQLITE_OK ? read_totals(store) : db__errno(code);
+	/* a file of another format is not ours to write to */
+	format = db__format(store->db);
+	if (format && format != STORE_FORMAT)
+		return format < 0 ? format : -EBADMSG;
+	err = db__execute(store->db, setup);
+	if (!err)
+		err = db__prepare(store->db, sql, STATEMENTS, store->statements);
+	return err ? err : read_totals(store);
 }
 
 struct store *store__open(const char *path, int *ret_err)
 {
 	struct store *store = calloc(1, sizeof(*store));
-	int code;
 
 	*ret_err = -ENOMEM;
 	if (!store)
 		return NULL;
-	code = sqlite3_open_v2(path ? path : ":memory:", &store->db,
-			       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-			       NULL);
-	*ret_err = code == SQLITE_OK ? prepare(store) : db__errno(code);
+	*ret_err = db__open(path, true, &store->db);
+	if (!*ret_err)
+		*ret_err = prepare(store);
 	return *ret_err ? store__close(store) : store;
 }
 
@@ -193,9 +146,7 @@ struct store *store__close(struct store *store)
 {
 	if (!store)
 		return NULL;
-	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(store->statements[i]);
-	sqlite3_close(store->db);
+	db__close(store->db, store->statements, STATEMENTS);
 	free(store);
 	return NULL;
 }
@@ -203,12 +154,12 @@ struct store *store__close(struct store *store)
 int store__begin(struct store *store)
 {
 	store->bytes_before = store->bytes;
-	return execute(store, "BEGIN IMMEDIATE");
+	return db__execute(store->db, "BEGIN IMMEDIATE");
 }
 
 int store__commit(struct store *store)
 {
-	int err = execute(store, "COMMIT");
+	int err = db__execute(store->db, "COMMIT");
 
 	if (err)
 		store__rollback(store);
@@ -217,7 +168,7 @@ int store__commit(struct store *store)
 
 void store__rollback(struct store *store)
 {
-	execute(store, "ROLLBACK");
+	db__execute(store->db, "ROLLBACK");
 	store->bytes = store->bytes_before;
 }
 
@@ -227,7 +178,7 @@ static int delete_chunks(struct store *store, int64_t first, int64_t end)
 
 	sqlite3_bind_int64(statement, 1, first);
 	sqlite3_bind_int64(statement, 2, end);
-	return run(statement);
+	return db__run(statement);
 }
 
 int store__put_chunk(struct store *store, const struct store_block *block, size_t raw_len,
@@ -247,7 +198,7 @@ int store__put_chunk(struct store *store, const struct store_block *block, size_
 	sqlite3_bind_blob(statement, 6, block->levels, sizeof(block->levels), SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 7, (int64_t)raw_len);
 	sqlite3_bind_blob64(statement, 8, data, len, SQLITE_STATIC);
-	err = run(statement);
+	err = db__run(statement);
 	if (err)
 		return err;
 	/* tails that it replaces are a few KiB, gone from the count at the next start */
@@ -262,7 +213,7 @@ int store__put_map(struct store *store, int64_t seq, const struct filter_map *ma
 
 	sqlite3_bind_int64(statement, 1, seq);
 	sqlite3_bind_blob(statement, 2, map->bits, sizeof(map->bits), SQLITE_STATIC);
-	return run(statement);
+	return db__run(statement);
 }
 
 static int delete_maps(struct store *store, int64_t end)
@@ -270,7 +221,7 @@ static int delete_maps(struct store *store, int64_t end)
 	sqlite3_stmt *statement = store->statements[DELETE_MAPS];
 
 	sqlite3_bind_int64(statement, 1, end);
-	return run(statement);
+	return db__run(statement);
 }
 
 static int put_filter(struct store *store, int64_t first_seq, const struct filter_matrix *matrix)
@@ -282,7 +233,7 @@ static int put_filter(struct store *store, int64_t first_seq, const struct filte
 		sqlite3_bind_int64(statement, 1, first_seq * FILTER_ROWS + row);
 		sqlite3_bind_blob(statement, 2, matrix->words + row * FILTER_ROW_WORDS,
 				  FILTER_ROW_WORDS * sizeof(matrix->words[0]), SQLITE_STATIC);
-		err = run(statement);
+		err = db__run(statement);
 	}
 	return err;
 }
@@ -304,7 +255,7 @@ int store__put_segment(struct store *store, const struct store_block blocks[FILT
 	sqlite3_bind_int64(statement, 3, (int64_t)first_ns);
 	sqlite3_bind_int64(statement, 4, (int64_t)last_ns);
 	sqlite3_bind_blob(statement, 5, blocks, FILTER_BLOCKS * sizeof(*blocks), SQLITE_STATIC);
-	err = run(statement);
+	err = db__run(statement);
 	if (!err)
 		err = put_filter(store, blocks[0].seq, matrix);
 	if (!err)
@@ -328,7 +279,7 @@ int store__put_identity(struct store *store, const struct store_identity *identi
 	sqlite3_bind_int64(statement, 8, (int64_t)identity->first_ns);
 	sqlite3_bind_int64(statement, 9, (int64_t)identity->last_ns);
 	sqlite3_bind_int64(statement, 10, (int64_t)identity->records);
-	return run(statement);
+	return db__run(statement);
 }
 
 static struct str column_str(sqlite3_stmt *statement, int column)
@@ -363,7 +314,7 @@ int store__identities(struct store *store,
 	struct store_identity identity;
 	int err;
 
-	while (!(err = step(statement))) {
+	while (!(err = db__step(statement))) {
 		store__read_identity(statement, &identity);
 		fn(ctx, &identity);
 	}
@@ -394,7 +345,7 @@ int store__loose(struct store *store,
 	struct store_block block;
 	int err;
 
-	while (!(err = step(statement))) {
+	while (!(err = db__step(statement))) {
 		store__read_block(statement, &block);
 		if (sqlite3_column_bytes(statement, 6) == sizeof(struct filter_map))
 			map = sqlite3_column_blob(statement, 6);
@@ -433,7 +384,7 @@ static int oldest(struct store *store, struct range *ret)
 	for (int k = 0; k < 2 && err == -ENOENT; k++) {
 		sqlite3_stmt *statement = store->statements[kinds[k]];
 
-		err = step(statement);
+		err = db__step(statement);
 		if (!err)
 			*ret = (struct range){
 				.is_segment = sqlite3_column_int64(statement, 0),
@@ -453,12 +404,12 @@ static int delete_segment(struct store *store, int64_t first_seq)
 	int err;
 
 	sqlite3_bind_int64(segment, 1, first_seq);
-	err = run(segment);
+	err = db__run(segment);
 	if (err)
 		return err;
 	sqlite3_bind_int64(filter, 1, first_seq * FILTER_ROWS);
 	sqlite3_bind_int64(filter, 2, (first_seq + 1) * FILTER_ROWS);
-	return run(filter);
+	return db__run(filter);
 }
 
 /* Records arrive a little out of order, so an identity's last one may lie in the next chunk. */
@@ -467,7 +418,7 @@ static int delete_identities(struct store *store, uint64_t last_ns)
 	sqlite3_stmt *statement = store->statements[DELETE_IDENTITIES];
 
 	sqlite3_bind_int64(statement, 1, (int64_t)last_ns - IDENTITY_SLACK_NS);
-	return run(statement);
+	return db__run(statement);
 }
 
 int store__drop_oldest(struct store *store, uint64_t before_ns)
@@ -494,5 +445,5 @@ int store__drop_oldest(struct store *store, uint64_t before_ns)
 
 int store__trim(struct store *store)
 {
-	return execute(store, "PRAGMA incremental_vacuum");
+	return db__execute(store->db, "PRAGMA incremental_vacuum");
 }
