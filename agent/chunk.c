@@ -33,6 +33,7 @@ void chunk__put(uint8_t *to, const struct record *record, uint32_t identity, uin
 	struct chunk_entry entry = {
 		.time_ns = record->time_ns,
 		.observed_ns = record->observed_ns,
+		.boot_ns = record->written_ns ? record->time_ns - record->written_ns : 0,
 		.identity = identity,
 		.tgid = record->tgid,
 		.tid = record->tid,
@@ -88,6 +89,7 @@ int chunk__next(const uint8_t *data, size_t len, size_t *at, struct record *ret,
 	*ret = (struct record){
 		.time_ns = entry.time_ns,
 		.observed_ns = entry.observed_ns,
+		.written_ns = entry.boot_ns ? entry.time_ns - entry.boot_ns : 0,
 		.scope = entry.scope,
 		.severity = entry.severity,
 		.evidence = entry.evidence,

@@ -14,6 +14,8 @@
 struct chunk_entry {
 	uint64_t time_ns;
 	uint64_t observed_ns;
+	uint64_t boot_ns; /* when CLOCK_BOOTTIME was 0: record.written_ns less, but the same for
+			     many records in sequence, which compresses. 0: written_ns is 0 */
 	uint32_t identity;
 	uint32_t tgid;
 	uint32_t tid;
@@ -32,7 +34,7 @@ struct chunk_entry {
 	uint8_t span_id[8];
 };
 
-_Static_assert(sizeof(struct chunk_entry) == 80, "on disk: no padding, no change");
+_Static_assert(sizeof(struct chunk_entry) == 88, "on disk: no padding, no change");
 
 /* Bytes of the record's entry. A request id beyond 64 KiB is cut, which no header allows. */
 size_t chunk__entry_size(const struct record *record);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "agent/archive.h"
 #include "agent/db.h"
+#include "agent/recent.h"
 #include "agent/roster.h"
 
 #define TICK_NS 1000000000ULL /* how often its state is told, and a broken file is tried again */
@@ -37,6 +38,8 @@ struct history {
 	char path[PATH_MAX];
 	int lock_fd;
 	/* the loop's side */
+	struct recent *recent; /* for a while after the start; NULL: none, or no longer */
+	uint64_t recent_until_ns;
 	struct buffer *current;
 	uint64_t missing; /* records thinned since the last notice */
 	uint64_t missing_ns;
@@ -338,6 +341,10 @@ void history__record(void *ctx, const struct record *record)
 	struct history *h = ctx;
 	struct buffer *buffer = h->current;
 
+	if (h->recent && recent__take(h->recent, record)) {
+		h->stats.repeated++;
+		return;
+	}
 	/* a full one makes room for the next, whose taking tells how many wait */
 	if (buffer && (buffer->records == ARCHIVE_BLOCK_RECORDS ||
 		       buffer->len + chunk__entry_size(record) > ARCHIVE_BLOCK_BYTES ||
@@ -382,6 +389,8 @@ static void tick(void *ctx, uint64_t now_ns)
 	if (!stats.err != !h->said_err && h->config.say)
 		h->config.say(h->config.ctx, line);
 	h->said_err = stats.err;
+	if (h->recent && now_ns > h->recent_until_ns)
+		h->recent = recent__free(h->recent);
 	loop_timer__set(h->tick, now_ns + TICK_NS);
 }
 
@@ -392,6 +401,7 @@ void history__stats(struct history *h, struct history_stats *ret)
 	ret->waiting = h->buffers;
 	pthread_mutex_unlock(&h->mutex);
 	ret->records = h->stats.records;
+	ret->repeated = h->stats.repeated;
 	ret->thinned = h->stats.thinned;
 }
 
@@ -415,6 +425,8 @@ static int start(struct history *h)
 	h->written.err = open_archive(h);
 	if (h->archive)
 		store__identities(archive__store(h->archive), know, h);
+	h->recent = recent__read(h->path);
+	h->recent_until_ns = loop__now(h->loop) + RECENT_NS;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&h->mutex, NULL);
@@ -477,6 +489,7 @@ struct history *history__free(struct history *h)
 	loop_timer__free(h->flush);
 	loop_timer__free(h->tick);
 	roster__free(h->roster);
+	recent__free(h->recent);
 	if (h->lock_fd >= 0)
 		close(h->lock_fd);
 	free(h);

@@ -8,7 +8,8 @@
  * HISTORY_BUFFERS nothing is. A notice that says how many records are missing then stands in their
  * place. A damaged file is set aside; one that cannot be written is tried again every second.
  *
- * Bounded by bytes and age: the oldest go first.
+ * Bounded by bytes and age: the oldest go first. A record that comes again after a kill (recent.h)
+ * is not kept again.
  */
 #ifndef REQTAP_HISTORY_H
 #define REQTAP_HISTORY_H
@@ -35,6 +36,7 @@ struct history_config {
 
 struct history_stats {
 	uint64_t records;   /* taken */
+	uint64_t repeated;  /* not taken: they are in the file */
 	uint64_t thinned;   /* not taken: the writer did not keep up */
 	uint64_t lost;      /* taken and not written: the disk refused them */
 	uint64_t bytes;     /* in the file */

@@ -130,6 +130,7 @@ static void hand_out(struct pipeline *p, struct record *record)
 static void place(struct pipeline *p, struct record *record, const struct line *line)
 {
 	record->time_ns = stream_time(p, line);
+	record->written_ns = line->time_ns;
 	record->container = line->container;
 }
 

@@ -65,6 +65,8 @@ struct replica {
 struct record {
 	uint64_t time_ns;     /* UNIX time of the write; distinct and increasing per stream */
 	uint64_t observed_ns; /* UNIX time when the agent took it from the ring */
+	uint64_t written_ns;  /* CLOCK_BOOTTIME of the write, as the kernel told it: the same when
+				 it is read again. 0: the agent's own */
 	enum scope scope;
 	enum severity severity;
 	struct str body;     /* the line, valid UTF-8 */

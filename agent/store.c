@@ -75,9 +75,9 @@ static const char setup[] =
 	" model_id TEXT NOT NULL, model_version_id TEXT NOT NULL, environment TEXT NOT NULL,"
 	" chainlet_id TEXT NOT NULL, training_job_id TEXT NOT NULL, first_ns INTEGER NOT NULL,"
 	" last_ns INTEGER NOT NULL, records INTEGER NOT NULL);"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 2;";
 
-_Static_assert(STORE_FORMAT == 1, "also in the text above");
+_Static_assert(STORE_FORMAT == 2, "also in the text above");
 
 struct store {
 	sqlite3 *db;

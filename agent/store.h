@@ -24,7 +24,7 @@
 #include "agent/filter.h"
 
 #define STORE_FILE "history.db"
-#define STORE_FORMAT 1 /* user_version; another one is set aside */
+#define STORE_FORMAT 2 /* user_version; another one is set aside */
 
 /* What a segment says of each of its blocks; as it stands in the file. */
 struct store_block {
