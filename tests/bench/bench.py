@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import services  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
+# what tests/bench/history.c writes: a request's id, a phrase that one line in a million has, a word of it, a common one
+HISTORY_QUERIES = ("request", '"checkpoint shard mismatch"', "shard", "tokenized")
 FLUENT_BIT = {"cpu_seconds": 12.07, "with_multiline": 14.04, "with_kubernetes_filter": 25.15,
               "source": "measured with Fluent Bit 5.1, 2 cores: CRI file to OTLP/HTTP gzip, 2 million lines, 3 runs"}
 
@@ -166,6 +168,44 @@ class Bench:
             rows.append({"target": target, "reached": target * 3 / run["wall"], "lost": run["lost"]})
         return {"what": "lines a second for 3 s from one writer, and what was lost of them", "rows": rows}
 
+    def history(self):
+        """Answers from a cold file of 1 and 10 million records, and the export beside 100,000 records a second."""
+        rows = []
+        for records in (1000000, 3000000, 10000000):
+            with tempfile.TemporaryDirectory(dir=self.output) as folder:
+                filled = self.bench_history("fill", folder, str(records))[0]
+                asked = [self.bench_history("ask", folder, *HISTORY_QUERIES) for _ in range(self.pairs)]
+                rows.append({"records": records, "file_mb": filled["file_bytes"] / 1e6,
+                             "records_a_second": records / filled["seconds"], "cpu_s_a_million": filled["cpu_s_per_million"],
+                             "ms": {runs[0]["query"]: spread([r["ms"] for r in runs]) for runs in zip(*asked)},
+                             "reads": {r["query"]: r["reads"] for r in asked[-1]}})
+        return {"what": "ms to the newest 1,000 that match, from a file in no cache", "rows": rows}
+
+    def bench_history(self, *args):
+        done = subprocess.run([self.output / "bench/history", *args], capture_output=True, text=True, check=True, timeout=300)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def ingest(self):
+        """Export at 100,000 records a second, with and without history in turns."""
+        endpoint, seconds, rows, thinned = sink(), 4, {"off": [], "on": []}, 0
+        for _ in range(self.pairs):
+            for what in ("off", "on"):
+                with tempfile.TemporaryDirectory(dir=self.output) as folder:
+                    done = subprocess.run(
+                        [self.output / "bench/ship", "--rate", "100000", "--lines", str(100000 * seconds),
+                         *(["--history", folder] if what == "on" else [])],
+                        env=dict(os.environ, OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=endpoint), capture_output=True, text=True,
+                        check=True, timeout=60)
+                report = json.loads(done.stdout.splitlines()[-1])
+                assert report["sent"] == 100000 * seconds, report
+                rows[what].append(report)
+                thinned += report["thinned"]
+        ratio = [on["p99_ms"] / off["p99_ms"] for on, off in zip(rows["on"], rows["off"])]
+        return {"what": "ms from a record to the receiver's answer, 100,000 records a second (budget of the ratio 1.2)",
+                "p99_ratio": spread(ratio), "thinned": thinned, "kept": sum(r["history"] for r in rows["on"]),
+                **{f"{key}_{what}": spread([r[key] for r in rows[what]]) for key in ("p50_ms", "p99_ms", "cpu_s")
+                   for what in rows}}
+
     def services(self):
         """Requests a second and p99 of real servers, each with and without reqtap in turns."""
         with services.Services(self.output, self.reqtap) as all_of_them:
@@ -245,7 +285,8 @@ def main():
     bench, saved = Bench(args.output.resolve(), args.pairs), args.output / "bench" / "bench.json"
     # one part measured again leaves the others as they were
     results = json.loads(saved.read_text(encoding="utf-8")) if args.only and saved.exists() else {}
-    for name in ("cost", "stages", "instructions", "growth", "line_cost", "rate", "latency", "services"):
+    for name in ("cost", "stages", "instructions", "growth", "line_cost", "rate", "latency", "history",
+                 "ingest", "services"):
         if args.only in ("", name):
             print(f"{name} …", flush=True)
             results[name] = getattr(bench, name)()

@@ -5,7 +5,10 @@
  *
  *   ship [--state-dir DIR] [--secret-dir DIR] [--lines N] [--rate N] [--seconds S] [--first N]
  *        [--replicas N] [--outbox-bytes N] [--outbox-age-ms N] [--memory-bytes N]
- *        [--drain-ms N] [--acked FILE]
+ *        [--drain-ms N] [--acked FILE] [--history DIR]
+ *
+ * With --history the records are kept there too. At a --rate, with one replica, the report tells
+ * how long records took from here to the receiver's answer.
  *
  * A line is "line N of replica R". FILE gets, 8 bytes in place, how many lines are durable: what
  * a ring would have released. A second run with --first of that number repeats the others, as the
@@ -22,9 +25,12 @@
 #include <time.h>
 #include <unistd.h>
 #include "agent/connection.h"
+#include "agent/history.h"
 #include "agent/shipper.h"
 
 #define MS 1000000ULL
+#define LATENCY_STEPS 4096 /* of 0.5 ms */
+#define STEP_NS (MS / 2)
 
 struct ship {
 	struct loop *loop;
@@ -38,6 +44,11 @@ struct ship {
 	uint64_t *durable;
 	bool draining;
 	bool enabled;
+	const char *history_dir;
+	struct history *history;
+	struct loop_timer *look;
+	uint64_t sent; /* accepted when last looked */
+	uint64_t latencies[LATENCY_STEPS];
 };
 
 static void say(void *ctx, const char *line)
@@ -85,6 +96,34 @@ static void emit(struct ship *ship, uint64_t number)
 	};
 
 	shipper__record(ship->shipper, &record);
+	if (ship->history)
+		history__record(ship->history, &record);
+}
+
+/* One lane keeps its order, and a rate says when each record was due. */
+static void look(void *ctx, uint64_t now_ns)
+{
+	struct ship *ship = ctx;
+	struct shipper_stats stats;
+
+	shipper__stats(ship->shipper, &stats);
+	for (; ship->sent < stats.sent_records; ship->sent++) {
+		uint64_t due_ns = ship->begin_ns + ship->sent * 1000000000 / ship->rate;
+		uint64_t step = now_ns > due_ns ? (now_ns - due_ns) / STEP_NS : 0;
+
+		ship->latencies[step < LATENCY_STEPS ? step : LATENCY_STEPS - 1]++;
+	}
+	loop_timer__set(ship->look, now_ns + STEP_NS);
+}
+
+static double latency_ms(const struct ship *ship, double part)
+{
+	uint64_t left = (uint64_t)((double)ship->sent * part);
+	unsigned step = 0;
+
+	while (step < LATENCY_STEPS - 1 && left >= ship->latencies[step])
+		left -= ship->latencies[step++];
+	return (double)(step + 1) * STEP_NS / MS;
 }
 
 static void drained(void *ctx, uint64_t left)
@@ -149,9 +188,12 @@ static long rss_high_kib(void)
 
 static void report(struct ship *ship)
 {
+	struct history_stats history = { 0 };
 	struct shipper_stats stats;
 	struct rusage usage;
 
+	if (ship->history)
+		history__stats(ship->history, &history);
 	shipper__stats(ship->shipper, &stats);
 	getrusage(RUSAGE_SELF, &usage);
 	printf("{\"records\": %" PRIu64 ", \"sent\": %" PRIu64 ", \"refused\": %" PRIu64
@@ -159,13 +201,15 @@ static void report(struct ship *ship)
 	       ", \"dropped_age\": %" PRIu64 ", \"dropped_removed\": %" PRIu64
 	       ", \"waiting\": %" PRIu64 ", \"left\": %" PRIu64 ", \"set_aside\": %" PRIu64
 	       ", \"disk_faults\": %" PRIu64 ", \"on_disk\": %s, \"retried\": %" PRIu64
-	       ", \"requests\": %" PRIu64
+	       ", \"requests\": %" PRIu64 ", \"history\": %" PRIu64 ", \"thinned\": %" PRIu64
+	       ", \"p50_ms\": %.1f, \"p99_ms\": %.1f"
 	       ", \"last_status\": %ld, \"cpu_s\": %.6f, \"rss_kib\": %ld}\n",
 	       stats.records, stats.sent_records, stats.refused, stats.rejected, stats.lost_records,
 	       stats.outbox->dropped_full, stats.outbox->dropped_age, stats.outbox->dropped_removed,
 	       stats.outbox->records, ship->left, stats.outbox->set_aside,
 	       stats.outbox->disk_faults, stats.outbox->on_disk ? "true" : "false",
 	       stats.export ? stats.export->retried : 0, stats.export ? stats.export->requests : 0,
+	       history.records, history.thinned, latency_ms(ship, 0.5), latency_ms(ship, 0.99),
 	       stats.export ? stats.export->last_status : 0,
 	       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 		       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
@@ -194,6 +238,7 @@ static int parse(int argc, char **argv, struct ship *ship, struct shipper_config
 	} options[] = {
 		{ "--state-dir", NULL, &config->outbox.dir },
 		{ "--secret-dir", NULL, &connection->secret_dir },
+		{ "--history", NULL, &ship->history_dir },
 		{ "--acked", NULL, NULL },
 		{ "--lines", &ship->lines, NULL },
 		{ "--rate", &ship->rate, NULL },
@@ -224,6 +269,18 @@ static int parse(int argc, char **argv, struct ship *ship, struct shipper_config
 	return argc % 2 == 1 ? 0 : -1;
 }
 
+static void start_history(struct ship *ship)
+{
+	const struct history_config config = { .dir = ship->history_dir };
+	int err;
+
+	if (!config.dir)
+		return;
+	ship->history = history__new(ship->loop, &config, &err);
+	if (!ship->history)
+		fprintf(stderr, "ship: no history in %s: %s\n", config.dir, strerror(-err));
+}
+
 int main(int argc, char **argv)
 {
 	struct ship ship = { .lines = 1000, .replicas = 1, .drain_ms = 10000 };
@@ -238,15 +295,22 @@ int main(int argc, char **argv)
 	ship.loop = loop__new();
 	ship.timer = loop_timer__new(ship.loop, write_lines, &ship);
 	ship.shipper = shipper__new(ship.loop, &config);
+	start_history(&ship);
 	ship.written = ship.first;
 	ship.connection = connection__new(ship.loop, &connection, connected, &ship);
 	ship.begin_ns = loop__now(ship.loop);
 	shipper__mark(ship.shipper, ship.first);
 	loop_timer__set(ship.timer, ship.begin_ns);
+	if (ship.rate) {
+		ship.look = loop_timer__new(ship.loop, look, &ship);
+		loop_timer__set(ship.look, ship.begin_ns);
+	}
 	loop__run(ship.loop);
 	report(&ship);
 	connection__free(ship.connection);
 	shipper__free(ship.shipper);
+	history__free(ship.history);
+	loop_timer__free(ship.look);
 	loop_timer__free(ship.timer);
 	loop__free(ship.loop);
 	return 0;
