@@ -11,13 +11,14 @@ import { showTimeline } from "./timeline.js";
 const ROWS_MAX = 100000;
 const PAGE = 1000;
 const REQUEST_PAGE = 10000;
+const CHART_MS = 3000; // how old the histogram may be in a live tail
 const KEYS = [["/", "search"], ["↑ ↓, K J", "another record"], ["Enter", "the record with all its attributes"], ["R", "its request alone"], ["Esc", "close, or back to all requests"], ["L", "live tail"], ["P", "pause"], ["G, Shift G", "oldest, newest"], ["D", "download"], ["C", "copy a link"], ["T", "dark or light"]];
 
 const $ = (id) => document.getElementById(id);
 const ui = Object.fromEntries(["scope", "query", "choices", "clear", "level", "range", "live", "pause", "link", "download", "theme", "help", "custom", "since", "until", "problem", "chart", "timeline", "list", "space", "empty", "newest", "detail", "count", "status", "keys", "login", "token", "wrong"].map((id) => [id, $(id)]));
 
 const state = { q: "", scope: "", level: "", range: "1h", since: "", until: "", live: false };
-let sources = [], next = null, partial = false, loading = false, stream = null, paused = false, waiting = [], fresh = [], flushing = false, run = 0;
+let sources = [], next = null, partial = false, loading = false, stream = null, paused = false, waiting = [], fresh = [], flushing = false, chartDue = Infinity, run = 0;
 
 const list = new List(ui.list, ui.space, {
   request: (id) => narrow("requestId:", id),
@@ -224,8 +225,14 @@ function showRequest() {
 async function loadChart(mine) {
   if (request()) return;
   const buckets = Math.max(20, Math.min(120, Math.floor(ui.chart.clientWidth / 10)));
+  const began = performance.now();
+  chartDue = Infinity;
   const data = await get("histogram", { q: fullQuery(), ...times(), buckets });
-  if (mine === run) chart.show(data);
+  if (mine !== run) return;
+  chart.show(data);
+  // one that takes the server long is not asked for all the time
+  const now = performance.now();
+  chartDue = now + Math.max(CHART_MS, 10 * (now - began));
 }
 
 async function loadOlder() {
@@ -408,6 +415,9 @@ ui.link.onclick = () => copy(`${location.origin}${location.pathname}?${address(t
 ui.theme.onclick = () => setTheme((document.documentElement.dataset.theme ?? systemTheme()) === "dark" ? "light" : "dark");
 ui.help.onclick = () => ui.keys.showModal();
 ui.download.querySelectorAll("a").forEach((link) => { link.onclick = () => { ui.download.open = false; }; });
+setInterval(() => {
+  if (state.live && !document.hidden && performance.now() > chartDue) loadChart(run).catch(() => { chartDue = performance.now() + CHART_MS; });
+}, 1000);
 addEventListener("popstate", () => { readAddress(); apply({ push: false }); });
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => chart.paint());
 ui.keys.querySelector("dl").append(...KEYS.flatMap(([key, what]) => [el("dt", {}, key), el("dd", {}, what)]));
@@ -431,5 +441,4 @@ try {
 readAddress();
 showScopes();
 apply({ push: false });
-ui.list.focus({ preventScroll: true });
-globalThis.reqtap = { list, state }; // for a look from the console
+globalThis.reqtap = { list, chart, state }; // for a look from the console

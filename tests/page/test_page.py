@@ -310,6 +310,8 @@ def _():
         newer = sorted(seq for seq in seqs if seq > before)
         assert newer == list(range(newer[0], newer[-1] + 1)) and newer[0] == before + 1, "a line twice, or none"
         assert len(newer) > SECONDS * 900
+        wait("the histogram follows", lambda: page.js(
+            "return reqtap.chart.data.counts.reduce((all, levels) => all + levels.reduce((a, b) => a + b), 0)") > before)
         assert frames["longest"] < allowed, (frames, allowed)
         assert not page.complaints(), page.complaints()
     served.close()
@@ -379,7 +381,7 @@ def _():
     with Page(served) as page:
         page.search("é request_id:abc")
         wait("the mistake is told", lambda: page.at("#problem").is_displayed())
-        assert page.at("#problem mark").text == "request_id:"
+        assert page.js("return document.querySelector('#problem mark').textContent") == "request_id:"
         assert "requestId:" in page.at("#problem").text
         page.shot("mistake")
     served.close()
