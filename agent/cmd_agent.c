@@ -4,29 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include "agent/agent.h"
+#include "agent/capture.h"
 #include "agent/command.h"
-#include "agent/doctor.h"
 #include "agent/log.h"
 #include "agent/options.h"
 #include "agent/pin.h"
 #include "agent/secret.h"
 
 struct values {
-	struct option_list globs, headers, sidecars, identities;
+	struct option_list globs, sidecars, identities;
 	const char *selector, *build_selector;
 	const char *node, *node_address, *kube_api, *kubelet, *kube_token_file, *kube_ca_file;
 	const char *secret_dir, *pin_dir;
+	struct capture_config capture;
 	struct keep_config keep;
-	const char *model_id, *model_version_id, *environment, *replica, *chainlet_id,
-		*training_job_id;
-	int plan, evidence;
-	uint64_t line_max, lineage_grace, ring_size, budget;
-	bool kubelet_insecure, unpin, verbose;
+	uint64_t budget;
+	bool kubelet_insecure, unpin;
 };
-
-static const char *const plans[] = { "auto", "syscall", "fentry", NULL };
-static const char *const evidences[] = { "default", "line",    "unit", "thread", "relay",
-					 "text",    "handoff", "sole", NULL };
 
 static const char *check_glob(const char *text)
 {
@@ -95,58 +89,16 @@ static const struct option_spec specs[] = {
 	  .type = OPTION_FLAG,
 	  AT(unpin),
 	  .help = "take what --pin-dir holds out of the kernel, and end" },
-	TEXT(model_id, "model-id", "ID", "attribute model_id of every line"),
-	TEXT(model_version_id, "model-version-id", "ID", "attribute model_version_id"),
-	TEXT(environment, "environment", "NAME", "attribute environment"),
-	TEXT(replica, "replica", "ID", "attribute replica"),
-	TEXT(chainlet_id, "chainlet-id", "ID", "attribute chainlet_id"),
-	TEXT(training_job_id, "training-job-id", "ID", "attribute training_job_id"),
-	{ .name = "header",
-	  .type = OPTION_LIST,
-	  AT(headers),
-	  .argument = "NAME",
-	  .help = "header with the id, the best first (x-baseten-request-id)" },
-	{ .name = "evidence",
-	  .type = OPTION_CHOICE,
-	  AT(evidence),
-	  .argument = "KIND",
-	  .choices = evidences,
-	  .help = "weakest evidence that gives a line its id (handoff)" },
-	{ .name = "line-max",
-	  .type = OPTION_BYTES,
-	  AT(line_max),
-	  .argument = "BYTES",
-	  .min = 64,
-	  .max = 16 << 20,
-	  .help = "longest line; the rest is cut and counted (256K)" },
-	{ .name = "lineage-grace",
-	  .type = OPTION_DURATION,
-	  AT(lineage_grace),
-	  .argument = "TIME",
-	  .max = 60000000000ULL,
-	  .help = "how long what a request started keeps its id after the response (1s)" },
-	{ .name = "ring-size",
-	  .type = OPTION_BYTES,
-	  AT(ring_size),
-	  .argument = "BYTES",
-	  .min = 4096,
-	  .max = 1 << 30,
-	  .help = "ring between kernel and agent, a power of two (64M)" },
+	CAPTURE_OPTIONS(offsetof(struct values, capture)),
 	{ .name = "budget",
 	  .type = OPTION_BYTES,
 	  AT(budget),
 	  .argument = "BYTES",
 	  .help = "bytes a second that one container may log; the rest is counted (no limit)" },
-	{ .name = "plan",
-	  .type = OPTION_CHOICE,
-	  AT(plan),
-	  .argument = "PLAN",
-	  .choices = plans,
-	  .help = "auto, syscall or fentry" },
 	{ .name = "verbose",
 	  .letter = 'v',
 	  .type = OPTION_FLAG,
-	  AT(verbose),
+	  AT(capture.verbose),
 	  .help = "each container, and what libbpf says" },
 	{ .name = NULL },
 };
@@ -166,25 +118,11 @@ static const struct command_spec command = {
 static void fill(struct agent_config *config, const struct values *values)
 {
 	config->probe = (struct probe_config){
-		.plan = values->plan,
-		.ring_bytes = values->ring_size,
-		.lineage_grace_ns = values->lineage_grace,
 		.budget_bytes = values->budget,
-		.headers = values->headers.items,
 		.by_cgroup = true,
 		.pin_dir = values->pin_dir,
-		.verbose = values->verbose,
 	};
-	config->pipeline.line_max_bytes = values->line_max;
-	config->pipeline.attribute.weakest = values->evidence;
-	config->given = (struct replica){
-		.replica = str_from(values->replica),
-		.model_id = str_from(values->model_id),
-		.model_version_id = str_from(values->model_version_id),
-		.environment = str_from(values->environment),
-		.chainlet_id = str_from(values->chainlet_id),
-		.training_job_id = str_from(values->training_job_id),
-	};
+	capture__fill(&values->capture, &config->probe, &config->pipeline, &config->given);
 	config->connection = (struct connection_config){
 		.state_dir = values->keep.state_dir,
 		.secret_dir = values->secret_dir,
@@ -198,18 +136,12 @@ static void fill(struct agent_config *config, const struct values *values)
 /* 0, or the exit status. */
 static int check(struct values *values)
 {
-	if (values->ring_size & (values->ring_size - 1)) {
-		log_error("--ring-size: not a power of two; 64M would be right");
-		return EXIT_USAGE;
-	}
-	if (keep__check(&values->keep))
+	if (capture__check(&values->capture) || keep__check(&values->keep))
 		return EXIT_USAGE;
 	if (!values->sidecars.count) {
 		values->sidecars.items[0] = "queue-proxy";
 		values->sidecars.items[1] = "istio-proxy";
 	}
-	if (!values->headers.count)
-		values->headers.items[0] = "x-baseten-request-id";
 	return 0;
 }
 
@@ -264,20 +196,9 @@ static int fill_metadata(struct metadata_config *config, const struct values *va
 	return EXIT_USAGE;
 }
 
-static int obstacle(void)
-{
-	char *problem = NULL;
-	int err = doctor__obstacle(&problem);
-
-	if (err)
-		log_error("%s", problem ? problem : strerror(-err));
-	free(problem);
-	return err ? EXIT_CANNOT : 0;
-}
-
 int cmd_agent(int argc, char **argv)
 {
-	struct values values = { .lineage_grace = 1000000000, .ring_size = 64 << 20 };
+	struct values values = { .capture = CAPTURE_DEFAULTS };
 	struct agent_config config = { 0 };
 	struct identity_map map = { 0 };
 	char kubelet[128] = "";
@@ -285,15 +206,15 @@ int cmd_agent(int argc, char **argv)
 
 	if (first < 0)
 		return OPTIONS_STATUS(first);
-	if (values.verbose)
+	if (values.capture.verbose)
 		log__set_level(LOG_LEVEL_DEBUG);
 	status = values.unpin ? unpin(values.pin_dir) : check(&values);
 	if (values.unpin)
 		goto end;
 	if (!status)
 		status = fill_metadata(&config.metadata, &values, &map, kubelet, sizeof(kubelet));
-	if (!status)
-		status = obstacle();
+	if (!status && capture__obstacle())
+		status = EXIT_CANNOT;
 	if (!status) {
 		secret__guard_process();
 		fill(&config, &values);
@@ -304,7 +225,7 @@ end:
 	selector__free((struct selector *)config.metadata.rules.build);
 	option_list__clear(&values.sidecars);
 	option_list__clear(&values.identities);
-	option_list__clear(&values.headers);
+	option_list__clear(&values.capture.headers);
 	option_list__clear(&values.globs);
 	return status;
 }
