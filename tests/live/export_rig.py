@@ -17,9 +17,17 @@ BUILD = Path(os.environ.get("REQTAP", ROOT / "build" / "reqtap")).resolve().pare
 SHIP = BUILD / "bench" / "ship"
 
 
-def build():
-    subprocess.run(["make", f"OUTPUT={BUILD}", str(SHIP)], cwd=ROOT, check=True,
-                   stdout=subprocess.DEVNULL)
+def certificate(folder, name, issuer=None):
+    """A self-signed authority, or a certificate of `issuer` for 127.0.0.1."""
+    key, cert = folder / f"{name}.key", folder / f"{name}.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout",
+               str(key), "-out", str(cert), "-subj", f"/CN={name}"]
+    if issuer:
+        command += ["-CA", str(folder / f"{issuer}.crt"), "-CAkey", str(folder / f"{issuer}.key"),
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
+                    "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(command, check=True, capture_output=True)
+    return str(cert), str(key)
 
 
 def environment(receiver=None, **settings):
@@ -107,6 +115,17 @@ class Tap:
     def end(self):
         print(f"1..{self.count}")
         sys.exit(1 if self.failed else 0)
+
+
+def main(functions, *programs):
+    """Builds what the tests run, and runs the `test_` ones of a module's globals."""
+    subprocess.run(["make", f"OUTPUT={BUILD}", str(SHIP), *map(str, programs)], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
+    tap = Tap()
+    for name, function in sorted(functions.items()):
+        if name.startswith("test_"):
+            tap.run(function)
+    tap.end()
 
 
 def check(condition, message):

@@ -7,8 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from export_rig import (BUILD, ROOT, Fault, Receiver, Ship, Tap, build, check, complete, doubled,
-                        environment, lost)
+from export_rig import (BUILD, ROOT, Fault, Receiver, Ship, certificate, check, complete,
+                        doubled, environment, lost, main)
 
 SECRET = "zq8-very-secret-value-4711"
 CONNECTION = BUILD / "bench" / "connection"
@@ -177,19 +177,6 @@ def test_key_mode(folder):
     check("damaged" in connection(folder, "show", status=1), "changed")
 
 
-def certificate(folder, name, issuer=None):
-    """A self-signed authority, or a certificate of `issuer` for 127.0.0.1."""
-    key, cert = folder / f"{name}.key", folder / f"{name}.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout",
-               str(key), "-out", str(cert), "-subj", f"/CN={name}"]
-    if issuer:
-        command += ["-CA", str(folder / f"{issuer}.crt"), "-CAkey", str(folder / f"{issuer}.key"),
-                    "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
-                    "basicConstraints=critical,CA:FALSE"]
-    subprocess.run(command, check=True, capture_output=True)
-    return str(cert), str(key)
-
-
 def test_tls(folder):
     """https: an unknown authority is refused, a given one and a client certificate work"""
     authority = certificate(folder, "authority")[0]
@@ -225,15 +212,4 @@ def test_vendors(folder):
             check("accepted" in connection(folder, "test"), name)
 
 
-def main():
-    build()
-    subprocess.run(["make", f"OUTPUT={BUILD}", str(CONNECTION)], cwd=ROOT, check=True,
-                   stdout=subprocess.DEVNULL)
-    tap = Tap()
-    for name, function in sorted(globals().items()):
-        if name.startswith("test_"):
-            tap.run(function)
-    tap.end()
-
-
-main()
+main(globals(), CONNECTION)

@@ -11,8 +11,8 @@ import struct
 import subprocess
 import time
 
-from export_rig import (Fault, Receiver, Ship, Tap, build, check, complete, doubled, environment,
-                        in_order, lost, notices, numbers)
+from export_rig import (Fault, Receiver, Ship, check, complete, doubled, environment, in_order,
+                        lost, main, notices, numbers)
 
 KILLS = int(os.environ.get("KILLS", "20"))
 
@@ -189,13 +189,4 @@ def test_second_process(folder):
     check(not result["on_disk"] and "another reqtap" in second.stderr, second.stderr)
 
 
-def main():
-    build()
-    tap = Tap()
-    for name, function in sorted(globals().items()):
-        if name.startswith("test_"):
-            tap.run(function)
-    tap.end()
-
-
-main()
+main(globals())

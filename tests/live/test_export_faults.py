@@ -4,8 +4,7 @@
 import threading
 import time
 
-from export_rig import (Fault, Receiver, Ship, Tap, build, check, complete, doubled, environment,
-                        lost, numbers)
+from export_rig import Fault, Receiver, Ship, check, complete, doubled, environment, lost, main, numbers
 
 
 def end_fault(receiver, after):
@@ -199,13 +198,4 @@ def test_latency(folder):
     print(f"# latency p50 {late[30]:.0f} ms, highest {late[-1]:.0f} ms")
 
 
-def main():
-    build()
-    tap = Tap()
-    for name, function in sorted(globals().items()):
-        if name.startswith("test_"):
-            tap.run(function)
-    tap.end()
-
-
-main()
+main(globals())

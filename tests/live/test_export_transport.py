@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from export_rig import Fault, Receiver, Ship, Tap, build, check, complete, environment
+from export_rig import Fault, Receiver, Ship, certificate, check, complete, environment, main
 
 NGINX = """
 user root;
@@ -66,19 +66,6 @@ def running(*command, port):
     finally:
         process.terminate()
         process.wait(timeout=10)
-
-
-def certificate(folder, name, issuer=None):
-    """A self-signed authority, or a certificate of `issuer` for 127.0.0.1."""
-    key, cert = folder / f"{name}.key", folder / f"{name}.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout",
-               str(key), "-out", str(cert), "-subj", f"/CN={name}"]
-    if issuer:
-        command += ["-CA", str(folder / f"{issuer}.crt"), "-CAkey", str(folder / f"{issuer}.key"),
-                    "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
-                    "basicConstraints=critical,CA:FALSE"]
-    subprocess.run(command, check=True, capture_output=True)
-    return str(cert), str(key)
 
 
 @contextmanager
@@ -261,13 +248,4 @@ def test_environ_scrubbed(folder):
     check(base64.b64encode(secret.encode()) not in json.dumps(receiver.records()).encode(), "in a record")
 
 
-def main():
-    build()
-    tap = Tap()
-    for name, function in sorted(globals().items()):
-        if name.startswith("test_"):
-            tap.run(function)
-    tap.end()
-
-
-main()
+main(globals())
