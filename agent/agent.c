@@ -17,6 +17,7 @@
 #include "agent/overview.h"
 #include "agent/node.h"
 #include "agent/running.h"
+#include "agent/request_id.h"
 #include "agent/runtime.h"
 #include "agent/shipper.h"
 
@@ -140,6 +141,8 @@ static void on_event(void *ctx, const struct event *event)
 
 	runtime_table__event(agent->runtimes, event, loop__now(agent->loop));
 	keep__event(agent->keep, event);
+	if (event->kind == RT_EVENT_REQUEST)
+		request_id__keep(agent->probe, (const void *)event);
 	if (event->kind == RT_EVENT_CGROUP)
 		container_table__cgroup(agent->containers, (const void *)event);
 	if (event->kind != RT_EVENT_EXEC)
@@ -180,13 +183,6 @@ static void on_destination(void *ctx, const struct destination *destination, con
 		log_warn("no destination is set: nothing is exported; `reqtap connection set`");
 	if (shipper__set_destination(agent->shipper, destination))
 		log_error("out of memory: the destination is as before");
-}
-
-static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
-{
-	struct agent *agent = ctx;
-
-	return probe__request(agent->probe, seq, ret);
 }
 
 static void on_found(void *ctx, const struct container_info *info)
@@ -358,8 +354,10 @@ static int set_up_stages(struct agent *agent)
 
 	pipeline.sink = on_record;
 	pipeline.sink_ctx = agent;
-	pipeline.request_lookup = request_lookup;
-	pipeline.request_lookup_ctx = agent;
+	pipeline.request_lookup = request_id__lookup;
+	pipeline.request_lookup_ctx = agent->probe;
+	pipeline.stream = on_event;
+	pipeline.stream_ctx = agent;
 	agent->containers = container_table__new(&containers);
 	if (!agent->containers)
 		return -ENOMEM;

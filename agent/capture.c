@@ -31,6 +31,7 @@ void capture__fill(const struct capture_config *config, struct probe_config *pro
 	probe->headers = config->headers.items;
 	probe->verbose = config->verbose;
 	pipeline->line_max_bytes = (uint32_t)config->line_max;
+	pipeline->headers = config->headers.items;
 	pipeline->attribute.weakest = config->evidence;
 	*given = (struct replica){
 		.replica = str_from(config->replica),

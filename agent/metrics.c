@@ -54,6 +54,22 @@ static void capture(const struct stats *s, FILE *out)
 	labelled(out, "ring_used_bytes", "state", "held", s->ring_held_bytes);
 }
 
+static void http2(const struct http2_stats *h, FILE *out)
+{
+	gauge(out, "http2_connections", "HTTP/2 connections whose headers are decoded.",
+	      h->connections);
+	gauge(out, "http2_table_bytes", "Memory of their header tables.", h->bytes);
+	counter(out, "http2_streams_total", "Requests of HTTP/2 connections.", h->streams);
+	family(out, "http2_without_id_total", "counter",
+	       "Those without an id; unknown: it was sent before the capture began.");
+	labelled(out, "http2_without_id_total", "reason", "absent", h->without_id - h->unknown);
+	labelled(out, "http2_without_id_total", "reason", "unknown", h->unknown);
+	family(out, "http2_tables_lost_total", "counter", "Header tables begun anew, by reason.");
+	labelled(out, "http2_tables_lost_total", "reason", "gap", h->gaps);
+	labelled(out, "http2_tables_lost_total", "reason", "damaged", h->lost);
+	labelled(out, "http2_tables_lost_total", "reason", "evicted", h->evicted);
+}
+
 static void stages(const struct stats *s, FILE *out)
 {
 	const struct line_stats *line = s->pipeline.line;
@@ -74,6 +90,7 @@ static void stages(const struct stats *s, FILE *out)
 	for (int i = 0; i < NONE_COUNT; i++)
 		labelled(out, "unattributed_total", "reason", attribute_none_text(i),
 			 attribute->none[i]);
+	http2(s->pipeline.http2, out);
 	gauge(out, "containers", "Containers captured now.", s->containers.count);
 	counter(out, "containers_overflow_total", "Containers beyond the table, not captured.",
 		s->containers.overflow);

@@ -36,6 +36,7 @@ struct pipeline {
 	struct attribute *attribute;
 	struct relay *relay;
 	struct handoff *handoff;
+	struct http2_decoder *http2;
 	struct stream_time *streams;
 	/* read once a round: two clock reads a record cost more than its parsing */
 	uint64_t boot_to_unix_ns;
@@ -160,6 +161,15 @@ static void on_settled(void *ctx, struct record *record, uint64_t seq)
 	hand_out(p, record);
 }
 
+static void on_stream(void *ctx, const struct event_request *event)
+{
+	struct pipeline *p = ctx;
+
+	attribute__request(p->attribute, event);
+	if (p->config.stream)
+		p->config.stream(p->config.stream_ctx, &event->head);
+}
+
 /* What is missing is said where it is missing. Which lines the lost bytes held, nobody knows. */
 static void tell_losses(struct pipeline *p, const struct line *line)
 {
@@ -269,7 +279,9 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 				      config->request_lookup_ctx);
 	p->relay = relay__new();
 	p->handoff = handoff__new(on_settled, p);
-	if (!p->handoff || !p->lines || !p->tracebacks || !p->json || !p->attribute || !p->relay)
+	p->http2 = http2_decoder__new(config->headers, on_stream, p);
+	if (!p->http2 || !p->handoff || !p->lines || !p->tracebacks || !p->json || !p->attribute ||
+	    !p->relay)
 		return pipeline__free(p);
 	p->origins[0] = p->origins[1] = UINT64_MAX;
 	read_clocks(p);
@@ -292,6 +304,7 @@ struct pipeline *pipeline__free(struct pipeline *p)
 	attribute__free(p->attribute);
 	relay__free(p->relay);
 	handoff__free(p->handoff);
+	http2_decoder__free(p->http2);
 	free(p);
 	return NULL;
 }
@@ -316,6 +329,7 @@ static void on_handoff(struct pipeline *p, const struct event_handoff *event)
 static int dispatch(struct pipeline *p, const struct event *event, size_t len)
 {
 	const struct event_fragment *fragment = (const void *)event;
+	const struct event_headers *headers = (const void *)event;
 
 	switch (event->kind) {
 	case RT_EVENT_FRAGMENT:
@@ -337,6 +351,10 @@ static int dispatch(struct pipeline *p, const struct event *event, size_t len)
 			return -EPROTO;
 		on_handoff(p, (const void *)event);
 		return 0;
+	case RT_EVENT_HEADERS:
+		if (len < sizeof(*headers) || headers->len > len - sizeof(*headers))
+			return -EPROTO;
+		return http2_decoder__piece(p->http2, headers);
 	case RT_EVENT_EXEC:
 	case RT_EVENT_EXIT:
 		if (len < sizeof(struct event_process))
@@ -432,4 +450,5 @@ void pipeline__stats(const struct pipeline *p, struct pipeline_stats *ret)
 	ret->line = line_assembler__stats(p->lines);
 	ret->handoff = handoff__stats(p->handoff);
 	ret->attribute = attribute__stats(p->attribute);
+	ret->http2 = http2_decoder__stats(p->http2);
 }

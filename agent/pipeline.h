@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "agent/attribute.h"
 #include "agent/handoff.h"
+#include "agent/http2.h"
 #include "agent/line.h"
 #include "agent/record.h"
 #include "agent/replica.h"
@@ -19,6 +20,10 @@ struct pipeline_config {
 	struct attribute_config attribute;
 	int (*request_lookup)(void *ctx, uint64_t seq, struct request *ret);
 	void *request_lookup_ctx;
+	const char *const *headers; /* of ids, as in struct probe_config; the caller's */
+	/* A request of HTTP/2 as an event_request, when its id is decoded; NULL: nobody asks. */
+	void (*stream)(void *ctx, const struct event *event);
+	void *stream_ctx;
 	record_fn sink; /* gets every record, in order per stream but for what agent/handoff.h holds
 			 */
 	void *sink_ctx;
@@ -69,6 +74,7 @@ struct pipeline_stats {
 	const struct line_stats *line;
 	const struct handoff_stats *handoff;
 	const struct attribute_stats *attribute;
+	const struct http2_stats *http2;
 };
 
 void pipeline__stats(const struct pipeline *pipeline, struct pipeline_stats *ret);

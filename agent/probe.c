@@ -482,11 +482,11 @@ void probe__losses(struct probe *probe,
 
 int probe__sweep(struct probe *probe, uint64_t before_ns)
 {
-	streams__sweep(bpf_map__fd(probe->skel->maps.rt_stream),
-		       bpf_map__fd(probe->skel->maps.rt_container));
-	return requests__sweep(bpf_map__fd(probe->skel->maps.rt_request),
-			       bpf_map__fd(probe->skel->maps.rt_owner),
-			       bpf_map__fd(probe->skel->maps.rt_conn), before_ns);
+	__typeof__(probe->skel->maps) *m = &probe->skel->maps;
+
+	streams__sweep(bpf_map__fd(m->rt_stream), bpf_map__fd(m->rt_container));
+	return requests__sweep(bpf_map__fd(m->rt_request), bpf_map__fd(m->rt_owner),
+			       bpf_map__fd(m->rt_conn), bpf_map__fd(m->rt_h2_stream), before_ns);
 }
 
 struct bpf_object *probe__object(struct probe *probe)

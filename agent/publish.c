@@ -10,6 +10,7 @@ struct snapshot {
 	struct stats stats;
 	struct line_stats line;
 	struct attribute_stats attribute;
+	struct http2_stats http2;
 	struct export_stats export;
 	struct outbox_stats outbox;
 };
@@ -36,6 +37,7 @@ static void point_inside(struct snapshot *s)
 {
 	s->stats.pipeline.line = &s->line;
 	s->stats.pipeline.attribute = &s->attribute;
+	s->stats.pipeline.http2 = &s->http2;
 	s->stats.shipper.outbox = &s->outbox;
 	if (s->stats.shipper.export)
 		s->stats.shipper.export = &s->export;
@@ -49,6 +51,7 @@ void publish__set(struct publish *publish, const struct stats *stats)
 	s->stats = *stats;
 	s->line = *stats->pipeline.line;
 	s->attribute = *stats->pipeline.attribute;
+	s->http2 = *stats->pipeline.http2;
 	s->outbox = *stats->shipper.outbox;
 	if (stats->shipper.export)
 		s->export = *stats->shipper.export;

@@ -23,7 +23,7 @@ int requests__each(int request_fd, void (*fn)(void *ctx, const struct request *r
 }
 
 struct sweep {
-	int request_fd, owner_fd, conn_fd;
+	int request_fd, owner_fd, conn_fd, h2_stream_fd;
 	uint64_t *conn; /* room for one of rt_conn: its cookie, and what is the kernel side's own */
 	uint64_t before_ns;
 };
@@ -82,6 +82,12 @@ static void sweep_owner(const struct sweep *sweep, const void *key)
 		bpf_map_delete_elem(sweep->owner_fd, key);
 }
 
+static void sweep_streams(const struct sweep *sweep, const void *key)
+{
+	if (bpf_map_lookup_elem(sweep->conn_fd, key, sweep->conn))
+		bpf_map_delete_elem(sweep->h2_stream_fd, key);
+}
+
 static size_t value_size(int fd)
 {
 	struct bpf_map_info info = { 0 };
@@ -90,18 +96,19 @@ static size_t value_size(int fd)
 	return bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.value_size;
 }
 
-int requests__sweep(int request_fd, int owner_fd, int conn_fd, uint64_t before_ns)
+int requests__sweep(int request_fd, int owner_fd, int conn_fd, int h2_stream_fd, uint64_t before_ns)
 {
-	struct sweep sweep = { request_fd, owner_fd, conn_fd, NULL, before_ns };
+	struct sweep sweep = { request_fd, owner_fd, conn_fd, h2_stream_fd, NULL, before_ns };
 	size_t size = value_size(conn_fd);
 	struct unit unit, next_unit;
-	uint64_t seq, next_seq;
+	uint64_t seq, next_seq, sk, next_sk;
 
 	sweep.conn = size ? malloc(size) : NULL;
 	if (!sweep.conn)
 		return -ENOMEM;
 	each_key(request_fd, &seq, &next_seq, sizeof(seq), sweep_request, &sweep);
 	each_key(owner_fd, &unit, &next_unit, sizeof(unit), sweep_owner, &sweep);
+	each_key(h2_stream_fd, &sk, &next_sk, sizeof(sk), sweep_streams, &sweep);
 	free(sweep.conn);
 	return 0;
 }

@@ -12,9 +12,11 @@
 int requests__each(int request_fd, void (*fn)(void *ctx, const struct request *request), void *ctx);
 
 /*
- * Forgets requests that ended before `before_ns`, and the owners that point to them, to closed
- * connections, or are of processes that ended. 0 or negative errno.
+ * Forgets requests that ended before `before_ns`, the owners that point to them, to closed
+ * connections, or are of processes that ended, and the streams of connections that are not followed
+ * any more. 0 or negative errno.
  */
-int requests__sweep(int request_fd, int owner_fd, int conn_fd, uint64_t before_ns);
+int requests__sweep(int request_fd, int owner_fd, int conn_fd, int h2_stream_fd,
+		    uint64_t before_ns);
 
 #endif

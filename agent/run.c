@@ -14,6 +14,7 @@
 #include "agent/discard.h"
 #include "agent/drain.h"
 #include "agent/log.h"
+#include "agent/request_id.h"
 #include "agent/runtime.h"
 
 #define FINAL_SEND_NS 10000000000ULL /* for what is left to send when the command has ended */
@@ -82,6 +83,8 @@ static void on_event(void *ctx, const struct event *event)
 
 	runtime_table__event(run->runtimes, event, loop__now(run->loop));
 	keep__event(run->keep, event);
+	if (event->kind == RT_EVENT_REQUEST)
+		request_id__keep(run->probe, (const void *)event);
 }
 
 static void on_tick(void *ctx, uint64_t now_ns)
@@ -101,13 +104,6 @@ static int set_up_runtimes(struct run *run)
 		return -ENOMEM;
 	on_tick(run, loop__now(run->loop));
 	return 0;
-}
-
-static int request_lookup(void *ctx, uint64_t seq, struct request *ret)
-{
-	struct run *run = ctx;
-
-	return probe__request(run->probe, seq, ret);
 }
 
 /* The command has ended, with all that it started, and no byte of theirs is left in a pipe. */
@@ -195,8 +191,10 @@ static int set_up(struct run *run, const struct run_config *config)
 
 	pipeline.sink = on_record;
 	pipeline.sink_ctx = run;
-	pipeline.request_lookup = request_lookup;
-	pipeline.request_lookup_ctx = run;
+	pipeline.request_lookup = request_id__lookup;
+	pipeline.request_lookup_ctx = run->probe;
+	pipeline.stream = on_event;
+	pipeline.stream_ctx = run;
 	run->loop = loop__new();
 	run->replicas = replica_table__new(&(struct replica_config){ .given = &config->given });
 	run->console = console__new(stdout, config->output, colour);

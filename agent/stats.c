@@ -99,7 +99,7 @@ void stats__text(const struct stats *s, FILE *out)
 	text_runtimes(s, out);
 	fprintf(out, "requests    %llu in flight, %llu begun, %llu without id\n",
 		U(s->requests_open), U(s->kernel[RT_REQUESTS]),
-		U(s->kernel[RT_REQUESTS_WITHOUT_ID]));
+		U(s->kernel[RT_REQUESTS_WITHOUT_ID] + s->pipeline.http2->without_id));
 	fprintf(out, "lines       %llu", U(s->pipeline.line->lines));
 	attribute__describe(s->pipeline.attribute, out);
 	fprintf(out, "\nring        %llu of %llu bytes unread, %llu held\n",
@@ -163,6 +163,21 @@ static void json_lines(const struct stats *s, cJSON *root)
 					s->pipeline.attribute->none[i]);
 }
 
+static void json_http2(const struct stats *s, cJSON *root)
+{
+	const struct http2_stats *h = s->pipeline.http2;
+	cJSON *item = cJSON_AddObjectToObject(root, "http2");
+
+	cJSON_AddNumberToObject(item, "connections", h->connections);
+	cJSON_AddNumberToObject(item, "table_bytes", h->bytes);
+	cJSON_AddNumberToObject(item, "streams", h->streams);
+	cJSON_AddNumberToObject(item, "without_id", h->without_id);
+	cJSON_AddNumberToObject(item, "unknown", h->unknown);
+	cJSON_AddNumberToObject(item, "gaps", h->gaps);
+	cJSON_AddNumberToObject(item, "lost", h->lost);
+	cJSON_AddNumberToObject(item, "evicted", h->evicted);
+}
+
 static void json_programs(const struct stats *s, cJSON *root)
 {
 	cJSON *list = cJSON_AddArrayToObject(root, "programs");
@@ -213,6 +228,7 @@ char *stats__json(const struct stats *s)
 	cJSON_AddNumberToObject(root, "requests_open", s->requests_open);
 	json_kernel(s, root);
 	json_lines(s, root);
+	json_http2(s, root);
 	ring = cJSON_AddObjectToObject(root, "ring");
 	cJSON_AddNumberToObject(ring, "bytes", s->ring_bytes);
 	cJSON_AddNumberToObject(ring, "unread_bytes", s->ring_waiting_bytes);

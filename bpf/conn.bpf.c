@@ -41,6 +41,7 @@ int rt_sock_state(u64 *ctx)
 	if (state != TCP_CLOSE)
 		return 0;
 	conn_end_all(conn, RT_REQUEST_ABORTED);
+	http2_close(key);
 	bpf_map_delete_elem(&rt_conn, &key);
 	return 0;
 }

@@ -80,7 +80,10 @@ static __always_inline struct conn *conn_get(struct sock *sk, u64 cookie, u64 co
 
 	if (conn && conn->cookie == cookie)
 		return conn;
-	return conn_begin(sk, cookie, sock_direction(sk), container);
+	conn = conn_begin(sk, cookie, sock_direction(sk), container);
+	if (conn)
+		conn->joined = 1;
+	return conn;
 }
 
 #endif

@@ -20,7 +20,7 @@
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
-#define RT_RING_CONTRACT 2
+#define RT_RING_CONTRACT 3
 
 /* An id is opaque text. A longer one is counted (RT_ID_TOO_LONG) and is no id: never cut. */
 #define RT_ID_MAX 256
@@ -54,6 +54,7 @@ enum rt_event_kind {
 	RT_EVENT_CGROUP = 6, /* struct event_cgroup: a cgroup is made or removed */
 	RT_EVENT_MAP = 7,    /* struct event_map: a file is mapped executable in a target */
 	RT_EVENT_HANDOFF = 8, /* struct event_handoff: what a thread's waiting lines belong to */
+	RT_EVENT_HEADERS = 9, /* struct event_headers: a piece of an HTTP/2 header block */
 };
 
 /* Every ring record begins so. */
@@ -133,9 +134,11 @@ struct request {
 	__u32 tid;    /* the thread that read it */
 	__u16 state;  /* enum rt_request_state */
 	__u16 id_len; /* 0: a request without id; its lines have none, and not an earlier one's */
-	__u16 stream; /* HTTP/2 stream, else 0 */
 	__u8 has_traceparent;
-	__u8 followed;      /* another was read behind it: what it starts may be that one's */
+	__u8 followed; /* another was read behind it: what it starts may be that one's */
+	__u16 reserved;
+	__u32 stream; /* HTTP/2 stream: its id is in rt_h2_id, if anywhere; else 0 */
+	__u32 reserved2;
 	char id[RT_ID_MAX]; /* text, zero padded */
 	char traceparent[RT_TRACEPARENT_LEN + 1];
 };
@@ -164,6 +167,32 @@ struct event_handoff {
 	__u64 from_ns;
 	__u32 tgid;
 	__u32 tid;
+};
+
+/*
+ * A piece of a received HEADERS or CONTINUATION frame's payload, padding included. The pieces of a
+ * connection are numbered from 0 without gap; a gap means that one was lost, or was not sent since
+ * its block is too long. The request that a block begins is announced by this alone: the agent
+ * decodes its id, before it reads any line that the request's code can write.
+ */
+struct event_headers {
+	struct event head;
+	__u64 conn;   /* its key in rt_conn, unique among those that are open */
+	__u64 cookie; /* as in struct request */
+	__u64 seq;    /* of the request that the block begins, on its last piece; else 0 */
+	__u64 number;
+	__u32 tgid; /* the thread that read it */
+	__u32 tid;
+	__u32 stream;
+	__u32 frame_bytes; /* of the frame's payload */
+	__u32 offset;      /* of this piece in it */
+	__u32 len;         /* bytes in data */
+	__u8 type;         /* of the frame; RFC 9113, section 6 */
+	__u8 flags;        /* likewise */
+	__u8 joined;       /* header blocks may have come before number 0 */
+	__u8 closed;       /* no piece: the connection is gone */
+	__u32 reserved;
+	char data[];
 };
 
 struct event_process {
@@ -374,18 +403,22 @@ enum rt_counter {
 	RT_STREAM_FULL,
 	RT_PROCESS_FULL,
 	RT_RUNTIME_FULL,
-	RT_JOB_FULL, /* threads whose jobs are not followed: no hand-off to them */
+	RT_HTTP2_LOST,  /* HTTP/2 connections that break the rules of framing, or were too fast */
+	RT_HTTP2_FLOOD, /* header blocks that are too long to be looked at */
+	RT_HTTP2_FULL,  /* streams beyond those that are followed, of one connection or of all */
+	RT_JOB_FULL,    /* threads whose jobs are not followed: no hand-off to them */
 	RT_COUNTERS,
 };
 
 _Static_assert(sizeof(struct event) == 24, "ring layout");
 _Static_assert(sizeof(struct event_fragment) == 80, "ring layout");
-_Static_assert(sizeof(struct request) == 368, "map layout");
-_Static_assert(sizeof(struct event_request) == 24 + 368, "ring layout");
+_Static_assert(sizeof(struct request) == 376, "map layout");
+_Static_assert(sizeof(struct event_request) == 24 + 376, "ring layout");
 _Static_assert(sizeof(struct event_response) == 48, "ring layout");
 _Static_assert(sizeof(struct event_process) == 64, "ring layout");
 _Static_assert(sizeof(struct event_map) == 64, "ring layout");
 _Static_assert(sizeof(struct event_handoff) == 48, "ring layout");
+_Static_assert(sizeof(struct event_headers) == 88, "ring layout");
 _Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
 _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");

@@ -291,6 +291,7 @@ enum handoff_met {
 	HANDOFF_READ_END = 1 << 1,
 	HANDOFF_SENDS = 1 << 2, /* the head of a response, be it an interim one */
 	HANDOFF_ANSWERS = 1 << 3,
+	HANDOFF_STREAM = 1 << 4, /* what it reads is a stream among others */
 };
 
 static __always_inline void handoff_meets(u64 seq, u32 what)
@@ -300,7 +301,7 @@ static __always_inline void handoff_meets(u64 seq, u32 what)
 
 	if (!job)
 		return;
-	if (what == HANDOFF_READS || !(job->met & HANDOFF_READS))
+	if ((what & HANDOFF_READS) || !(job->met & HANDOFF_READS))
 		job->met_request = seq;
 	job->met |= what;
 }
@@ -320,7 +321,10 @@ __weak int handoff_follow(u64 sk)
 	met = job->met;
 	request = job->met_request;
 	job->met = 0;
-	if (met & HANDOFF_READS) {
+	if (met & HANDOFF_STREAM) {
+		unit_read_stream(id >> 32, id, request, sk);
+		handoff_reads(id, sk);
+	} else if (met & HANDOFF_READS) {
 		unit_read_request(id >> 32, id, request, sk);
 		handoff_reads(id, sk);
 	}

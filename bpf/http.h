@@ -45,6 +45,7 @@ enum http_state {
 	HTTP_TRAILER,
 	HTTP_UNTIL_CLOSE,
 	HTTP_OTHER, /* not HTTP/1, or not any more: nothing is read from here on */
+	HTTP_TWO,   /* HTTP/2 from here on: bpf/http2.h */
 };
 
 enum http_event {
@@ -257,8 +258,10 @@ http_inline void http_first_byte(struct http *h, __u8 c)
 		h->method_head = h->hash == HTTP_HASH_HEAD;
 		h->method_connect = h->hash == HTTP_HASH_CONNECT;
 		h->state = h->response ? HTTP_STATUS : HTTP_LINE;
-		if (h->name_len == 0 || (!h->response && h->hash == HTTP_HASH_PRI))
+		if (h->name_len == 0)
 			h->state = HTTP_OTHER;
+		else if (!h->response && h->hash == HTTP_HASH_PRI)
+			h->state = HTTP_TWO;
 		return;
 	}
 	h->hash = http_hash(h->hash, c);

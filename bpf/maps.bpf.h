@@ -12,6 +12,7 @@
 #include <bpf/bpf_core_read.h>
 #include "bpf/event.h"
 #include "bpf/http.h"
+#include "bpf/http2.h"
 
 /* Settings, written by the agent before load: what is off costs nothing. */
 const volatile __weak bool rt_by_cgroup = false;
@@ -180,13 +181,20 @@ struct conn {
 	u8 direction; /* enum conn_direction */
 	u8 pending_head;
 	u8 pending_count;
-	u8 reserved;
+	u8 joined; /* its start was not seen */
 	u32 tgid;
 	u64 pending[CONN_PENDING];        /* requests without a complete response, oldest first */
 	u8 pending_is_head[CONN_PENDING]; /* a HEAD request: its response has no body */
 	u64 last, previous;               /* the newest request, and the one before */
 	struct http in;
 	struct http out;
+	struct http2 in2; /* in the state HTTP_TWO */
+	struct http2 out2;
+	u64 blurred_ns;    /* a stream was reset by the client: it may not have been begun yet */
+	u64 block_request; /* that the header block at hand begins */
+	u64 pieces;        /* of header blocks, so far */
+	u32 last_stream;   /* that was begun */
+	u32 streams;       /* without a complete response */
 	struct http_found found;
 	struct http_found unused; /* of responses */
 	struct request draft;     /* the request being begun: a program's stack is too small */
@@ -214,6 +222,30 @@ struct {
 	__type(key, u64);
 	__type(value, struct request);
 } rt_request __weak SEC(".maps");
+
+/* Sequence number of a stream's request -> the request with its id, as the agent decoded it; for
+ * the agent after this one, and for people. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64);
+	__type(value, struct request);
+} rt_h2_id __weak SEC(".maps");
+
+#define HTTP2_STREAMS 256 /* open ones of a connection that are followed; a power of two */
+
+struct http2_streams {
+	u64 seq[HTTP2_STREAMS];
+	u32 id[HTTP2_STREAMS]; /* 0: free */
+};
+
+/* Key of rt_conn -> its open streams; made with its first one */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2048);
+	__type(key, u64);
+	__type(value, struct http2_streams);
+} rt_h2_stream __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -6,39 +6,13 @@
 #ifndef REQTAP_REQUEST_BPF_H
 #define REQTAP_REQUEST_BPF_H
 
-#include "bpf/conn.bpf.h"
-#include "bpf/handoff.bpf.h"
+#include "bpf/http2.bpf.h"
+#include "bpf/life.bpf.h"
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
 #define SCAN_BLOCK 32   /* a multiple of 8 */
 #define SCAN_STEPS 2048 /* a call's heads beyond 64 KiB are not followed */
-
-/* The request's response is complete, or never will be. */
-static __always_inline void request_end(u64 seq, u32 state, u64 container)
-{
-	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
-	u64 now = bpf_ktime_get_boot_ns(), id = bpf_get_current_pid_tgid();
-	struct event_response *event;
-
-	if (!request || request->state != RT_REQUEST_OPEN)
-		return;
-	request->end_ns = now;
-	request->state = state;
-	count(RT_RESPONSES);
-	event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
-	if (!event) {
-		count(RT_LOST_EVENT);
-		return;
-	}
-	event_begin(&event->head, RT_EVENT_RESPONSE, container, now);
-	event->seq = seq;
-	event->tgid = id >> 32;
-	event->tid = id;
-	event->state = state;
-	event->reserved = 0;
-	ring_submit(event);
-}
 
 /* The oldest unanswered request of the connection is answered. */
 static __always_inline void conn_answered(struct conn *conn, u32 state)
@@ -60,49 +34,6 @@ static __always_inline void conn_end_all(struct conn *conn, u32 state)
 		conn_answered(conn, state);
 }
 
-static __always_inline void request_announce(const struct request *request, u64 now)
-{
-	struct event_request *event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
-
-	if (!event) {
-		count(RT_LOST_EVENT); /* the agent asks rt_request */
-		return;
-	}
-	event_begin(&event->head, RT_EVENT_REQUEST, request->container, now);
-	bpf_probe_read_kernel(&event->request, sizeof(event->request), request);
-	ring_submit(event);
-}
-
-/* Fills conn->draft from what the head yielded. */
-static __always_inline void request_draft(struct conn *conn, u64 now)
-{
-	struct request *r = &conn->draft;
-	u64 id = bpf_get_current_pid_tgid();
-	u32 len;
-
-	r->seq = now;
-	r->cookie = conn->cookie;
-	r->container = conn->container;
-	r->begin_ns = now;
-	r->end_ns = 0;
-	r->tgid = id >> 32;
-	r->tid = id;
-	r->state = RT_REQUEST_OPEN;
-	r->id_len = http__id_len(&conn->in, &conn->found);
-	r->stream = 0;
-	r->followed = 0;
-	r->has_traceparent = conn->found.traceparent_len == RT_TRACEPARENT_LEN;
-	__builtin_memset(r->id, 0, sizeof(r->id));
-	len = r->id_len;
-	barrier_var(len); /* or the compiler proves the bound away before the verifier sees it */
-	if (len <= RT_ID_MAX)
-		bpf_probe_read_kernel(r->id, len, conn->found.id);
-	__builtin_memcpy(r->traceparent, conn->found.traceparent, sizeof(r->traceparent));
-	r->traceparent[RT_TRACEPARENT_LEN] = 0;
-	if (conn->in.id_bad)
-		count(RT_ID_TOO_LONG);
-}
-
 /* Pipelining: the requests that are not answered yet have another one behind them. */
 static __always_inline void conn_follow(struct conn *conn)
 {
@@ -115,45 +46,28 @@ static __always_inline void conn_follow(struct conn *conn)
 	}
 }
 
-/*
- * A request's head is complete: a new request, with or without an id, and the reading unit is
- * its owner. Its number is the time, pushed on where two begin in one nanosecond.
- */
+/* A request's head is complete: a new request, with or without an id; who read it is its owner. */
 static __always_inline void request_begin(struct conn *conn, u64 sk)
 {
-	struct request *r = &conn->draft;
-	u64 seq = bpf_ktime_get_boot_ns(), now = seq;
-	long err = -1;
+	u64 seq;
+	u32 slot;
 
-	if (conn->out.state == HTTP_OTHER || conn->pending_count >= CONN_PENDING)
+	if (conn->out.state >= HTTP_OTHER || conn->pending_count >= CONN_PENDING)
 		conn_end_all(conn, RT_REQUEST_ANSWERED);
 	if (conn->pending_count)
 		conn_follow(conn);
-	request_draft(conn, now);
-	for (int i = 0; i < 4 && err; i++) {
-		r->seq = seq + i;
-		u64 key = r->seq;
-		err = bpf_map_update_elem(&rt_request, &key, r, BPF_NOEXIST);
-	}
-	if (err) {
-		count(RT_REQUEST_FULL);
+	seq = request_new(conn, 0);
+	if (!seq) {
 		handoff_meets(0, HANDOFF_READS); /* not the former request's either */
 		return;
 	}
-	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
-
-	conn->pending[slot] = r->seq;
-	conn->previous = conn->last;
-	conn->last = r->seq;
+	slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
+	conn->pending[slot] = seq;
 	conn->pending_is_head[slot] = conn->in.method_head;
 	conn->pending_count++;
-	conn->tgid = r->tgid;
-	count(RT_REQUESTS);
-	if (!r->id_len)
-		count(RT_REQUESTS_WITHOUT_ID);
 	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
-	handoff_meets(conn->pending_count > 1 ? 0 : r->seq, HANDOFF_READS);
-	request_announce(r, now);
+	handoff_meets(conn->pending_count > 1 ? 0 : seq, HANDOFF_READS);
+	request_announce(&conn->draft, seq);
 }
 
 /* A complete message: the machine is between messages again. */
@@ -227,6 +141,8 @@ __weak int conn_word(u64 sk, u64 bytes, u32 len, u32 sent)
 		conn_response_start(conn);
 	for (; i < 8 && i < len && event == HTTP_NONE && !http__skips(h); i++, bytes >>= 8)
 		event = http__byte(h, found, bytes & 0xff, rt_headers);
+	if (h->state == HTTP_TWO)
+		http2__begin(conn_http2(conn, sent), true, false);
 	if (event == HTTP_HEAD)
 		conn_head(conn, sk, sent);
 	else if (event == HTTP_END)
@@ -248,6 +164,8 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	if (!conn || !len)
 		return -1;
 	h = sent ? &conn->out : &conn->in;
+	if (h->state == HTTP_TWO)
+		return http2_scan(sk, address, len, sent);
 	if (http__skips(h))
 		return conn_skip(conn, sent, len);
 	if (len > SCAN_BLOCK)
@@ -256,6 +174,11 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 		h->state = HTTP_OTHER;
 		count(RT_HEADER_FAULT);
 		return -1;
+	}
+	/* no method and no "HTTP/" begins with 0; the length of a server's first frame does */
+	if (h->state == HTTP_START && !(block[0] & 0xff) && (sent || conn->joined)) {
+		http2_join(conn, sent, conn->joined);
+		return http2_scan(sk, address, len, sent);
 	}
 	for (u32 i = 0; i < SCAN_BLOCK / 8 && taken < len; i++) {
 		u32 took = conn_word(sk, block[i], len - taken, sent);
@@ -291,10 +214,25 @@ static __always_inline void conn_lose(u64 sk, bool sent)
 {
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
 
-	if (conn && sent)
-		conn->out.state = HTTP_OTHER;
-	else if (conn)
-		conn->in.state = HTTP_OTHER;
+	if (!conn)
+		return;
+	struct http *h = sent ? &conn->out : &conn->in;
+
+	if (h->state == HTTP_TWO)
+		http2_lose(conn, sent);
+	else
+		h->state = HTTP_OTHER;
+}
+
+/* A call begins: its thread has a job, and where a connection's place was not known, it may be. */
+__weak int conn_call(u64 sk, u32 sent)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+
+	job_get(bpf_get_current_pid_tgid());
+	if (conn && conn->joined)
+		http2_rejoin(conn, sent);
+	return 0;
 }
 
 /* All that the call moved, `total` bytes of call->memory on call->sk. */
@@ -302,7 +240,7 @@ static __always_inline void conn_bytes(struct inflight *call, u32 total, bool se
 {
 	struct segments *s = &call->memory;
 
-	job_get(bpf_get_current_pid_tgid());
+	conn_call(call->sk, sent);
 	segments_begin(s, total);
 	for (int i = 0; i < SCAN_STEPS; i++)
 		if (conn_step(sent))
@@ -328,7 +266,7 @@ static __always_inline void conn_moved(struct inflight *call, u64 id, u32 total,
 		bpf_map_delete_elem(&rt_inflight, &id);
 		return;
 	}
-	job_get(id);
+	conn_call(sk, sent);
 	for (int i = 0; i < SCAN_STEPS && left; i++) {
 		u32 taken = conn_scan(sk, address, left, sent);
 
@@ -349,7 +287,9 @@ static __always_inline void sent_file(u64 sk, u64 bytes)
 
 	if (!conn)
 		return;
-	if (http__skips(&conn->out))
+	if (conn->out.state == HTTP_TWO)
+		http2_sent_file(conn, sk, bytes);
+	else if (http__skips(&conn->out))
 		conn_skip(conn, true, bytes);
 	else
 		conn->out.state = HTTP_OTHER;
@@ -362,6 +302,8 @@ static __always_inline void received_end(u64 sk)
 	/* A unix socket has no state tracepoint: its peer's close is seen here. */
 	if (conn && conn->in.state == HTTP_START)
 		conn->in.state = HTTP_OTHER;
+	if (conn && conn->in.state == HTTP_TWO && sk >> 63 && sock_is_unix((void *)sk))
+		http2_close(sk);
 }
 
 #endif

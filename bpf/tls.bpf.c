@@ -56,6 +56,7 @@ static __always_inline void tls_end(u32 tgid, u64 ssl)
 	if (conn->out.state == HTTP_UNTIL_CLOSE)
 		conn_answered(conn, RT_REQUEST_ANSWERED);
 	conn_end_all(conn, RT_REQUEST_ABORTED);
+	http2_close(key);
 	bpf_map_delete_elem(&rt_conn, &key);
 }
 

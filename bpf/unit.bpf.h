@@ -32,6 +32,11 @@ static __always_inline bool request_fresh(u64 seq, u64 now)
 	       (request->state == RT_REQUEST_OPEN || now < request->end_ns + rt_grace_ns);
 }
 
+static __always_inline u32 conn_unanswered(const struct conn *conn)
+{
+	return conn->in.state == HTTP_TWO ? conn->streams : conn->pending_count;
+}
+
 /*
  * The request that who serves a connection works on; 0: none, or it cannot be told. `strict`: who
  * answers by itself may still be busy with the request before while the next one is read.
@@ -40,11 +45,13 @@ static __always_inline u64 owner_conn_request(const struct owner *owner, u64 now
 {
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &owner->sk);
 
-	if (!conn || conn->cookie != owner->cookie || conn->pending_count > 1)
+	if (!conn || conn->cookie != owner->cookie || conn_unanswered(conn) > 1)
+		return 0;
+	if (now < conn->blurred_ns + rt_grace_ns)
 		return 0;
 	if (owner->request && owner->request == conn->last)
 		return request_fresh(conn->last, now) ? conn->last : 0;
-	if (!conn->pending_count)
+	if (!conn_unanswered(conn))
 		return request_fresh(conn->last, now) ? conn->last : 0;
 	if (strict && conn->previous && request_fresh(conn->previous, now))
 		return 0;
@@ -202,6 +209,19 @@ static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u6
 	if ((flags & RT_OWNER_PASSES) || ((flags & RT_OWNER_LOOP) && sock_nonblocking(sk)))
 		request = 0;
 	unit_own(&thread, request, RT_OWNER_READER | flags);
+}
+
+/*
+ * The current code has read the headers of a stream. It reads those of others as well, whatever it
+ * is, and so works for none. `request`: the only stream in flight on the connection, else 0.
+ */
+static __always_inline void unit_read_stream(u32 tgid, u32 tid, u64 request, u64 sk)
+{
+	struct unit unit = unit_current(tgid, tid);
+
+	if (unit.kind == RT_UNIT_THREAD)
+		python_read_request(tgid, tid, request, sk);
+	unit_own(&unit, 0, RT_OWNER_READER | RT_OWNER_LOOP);
 }
 
 /* The current code sends the head of a response on `sk`. */

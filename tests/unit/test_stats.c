@@ -6,6 +6,7 @@
 #include "agent/stats.h"
 
 static struct line_stats line = { .lines = 1001, .cut_bytes = 1002 };
+static struct http2_stats http2 = { .streams = 3, .without_id = 1 };
 static struct attribute_stats attribute = { .by_evidence = { 7, 0, 5 } };
 static struct export_stats export = { .accepted = 1003, .last_status = 503, .last_reason = "busy" };
 static struct outbox_stats outbox;
@@ -17,7 +18,10 @@ static struct stats some(void)
 		.now_unix_ns = 1000000000000000000ULL,
 		.plan = "syscall",
 		.plan_reason = "no trampolines",
-		.pipeline = { .records = 1004, .line = &line, .attribute = &attribute },
+		.pipeline = { .records = 1004,
+			      .line = &line,
+			      .attribute = &attribute,
+			      .http2 = &http2 },
 		.shipper = { .enabled = true,
 			     .sent_records = 1005,
 			     .export = &export,
