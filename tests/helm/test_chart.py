@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.parse
 from pathlib import Path
 
 import yaml
@@ -54,15 +55,17 @@ class Chart:
         self.helm, self.kubectl = helm, kubectl
         self.env = dict(os.environ, HOME=str(helm.parent), KUBECONFIG="/dev/null")
 
-    def template(self, *settings):
+    def template(self, *settings, values=()):
         command = [self.helm, "template", "rel", CHART, "--namespace", "ns",
                    "--api-versions", "monitoring.coreos.com/v1"]
+        for path in values:
+            command += ["--values", path]
         for setting in settings:
             command += ["--set", setting]
         return subprocess.run(command, text=True, capture_output=True, env=self.env, timeout=60, check=False)
 
-    def objects(self, *settings):
-        done = self.template(*settings)
+    def objects(self, *settings, values=()):
+        done = self.template(*settings, values=values)
         assert done.returncode == 0, f"{settings}: {done.stderr}"
         return {f"{o['kind']}/{o['metadata']['name']}": o for o in yaml.safe_load_all(done.stdout) if o}
 
@@ -128,6 +131,18 @@ def test_connection(chart):
     assert not [k for k in given if k.startswith("Secret/")]
     volumes = {v["name"]: v for v in agent(given)["volumes"]}
     assert volumes["connection"]["secret"] == {"secretName": "mine", "defaultMode": 0o400}
+
+
+def test_examples(chart):
+    examples = sorted((CHART / "examples").glob("*.yaml"))
+    assert len(examples) >= 2, examples
+    for path in examples:
+        objects = chart.objects("networkPolicy.enabled=true", values=[path])
+        url = objects["Secret/rel-reqtap-connection"]["stringData"]["endpoint"]
+        port = urllib.parse.urlsplit(url).port or 80
+        rules = [r for o in objects.values() if o["kind"] == "NetworkPolicy" for r in o["spec"].get("egress", [])]
+        allowed = {p.get("port") for rule in rules for p in rule.get("ports", [])}
+        assert url.endswith("/v1/logs") and port in allowed, (path, url, allowed)
 
 
 def test_settings_are_the_agents(chart):
