@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""`reqtap logs` and `reqtap top` on what `reqtap run --state-dir` keeps."""
+"""`reqtap logs` and `reqtap top` on what `reqtap run --state-dir` keeps.
+
+LOGS_CASES: the servers of tests/servers/cases.py whose truth query and tail are held against, by name.
+"""
 import asyncio
 import contextlib
 import csv
@@ -26,7 +29,7 @@ import matrix  # noqa: E402
 from cases import CASES  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
-CASE = "python-threads"
+CASES_ASKED = os.environ.get("LOGS_CASES", "python-threads,uvicorn-uvloop-plain").split(",")
 BUILD = Path(REQTAP).parent
 
 
@@ -101,9 +104,8 @@ def _():
         one_line(call("run", "--listen", "8430", "true"), 2, "--state-dir")
 
 
-@test("query and tail agree with what the server wrote, exactly")
-def _():
-    case = next(case for case in CASES if CASE in case.name)
+def agree(name):
+    case = next(case for case in CASES if case.name == name)
     with state() as folder, tempfile.TemporaryDirectory() as build:
         os.environ["REQTAP_STATE_DIR"] = folder
         try:
@@ -114,7 +116,7 @@ def _():
         found = logs(folder)
         for what, records in (("query", found), ("tail", [r for _, r in follow.end(len(found))])):
             result = matrix.compare(records, truth, sent, case.access)
-            print(f"# {what}: {len(records)} records, {result['right']} right, {result['wrong']} wrong, "
+            print(f"# {name}, {what}: {len(records)} records, {result['right']} right, {result['wrong']} wrong, "
                   f"{result['lost']} lost, {result['doubled']} doubled", flush=True)
             assert not matrix.faults(case, result), (what, matrix.faults(case, result), result["examples"])
             stamps = [int(r["timestamp"]) for r in records]
@@ -125,6 +127,10 @@ def _():
         word = next(iter(truth)).split()[-1]
         assert [r["seq"] for r in logs(folder, f'"{word}"')] == \
             [r["seq"] for r in found if word.lower() in (r["message"] + r.get("exc_info", "")).lower()]
+
+
+for server in CASES_ASKED:
+    test(f"query and tail agree with what {server} wrote, exactly")(lambda name=server: agree(name))
 
 
 async def drive(case, folder):

@@ -4,6 +4,7 @@
 
 KILLS=200 for the long run (`make kills`).
 """
+import json
 import os
 import random
 import socket
@@ -130,6 +131,18 @@ class Rig:
         assert not lost, (len(lost), lost[:5], self.agent.log[-2000:])
         assert len(repeats) <= 2 * kills, (kills, repeats)
         assert not strange, strange[:5]
+        self.check_history(count)
+
+    def check_history(self, count):
+        """The export may repeat what was in flight at a kill; who follows the log reads each line once. What was on its
+        way to the disk, of the last 50 ms before a kill, may be missing there."""
+        kept = subprocess.run([REQTAP, "logs", "--state-dir", self.agent.home.name + "/state", "--limit", "0", "--output",
+                               "jsonl"], capture_output=True, text=True, timeout=120, check=True)
+        records = [json.loads(line) for line in kept.stdout.splitlines()]
+        lost, doubled, written, _ = tally([r["message"] for r in records], count)
+        print(f"# history: {len(records)} records of {written} lines, {len(lost)} lost, {doubled} doubled")
+        assert not doubled, (doubled, self.agent.log[-2000:])
+        assert len(lost) * 100 < written, (len(lost), written)
 
 
 @test(f"{KILLS} x kill -9 at any moment, restart after 0 to 2 s: none lost, at most what was in flight doubled")
