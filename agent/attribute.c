@@ -42,7 +42,7 @@ const char *attribute_none_text(enum attribute_none why)
 	static const char *const texts[NONE_COUNT] = {
 		[NONE_NO_REQUEST] = "no_request", [NONE_WITHOUT_ID] = "request_without_id",
 		[NONE_FORGOTTEN] = "forgotten",   [NONE_DISAGREED] = "disagreed",
-		[NONE_WEAK] = "weak_evidence",
+		[NONE_WEAK] = "weak_evidence",    [NONE_BUFFERED] = "buffered",
 	};
 
 	return why < NONE_COUNT ? texts[why] : NULL;
@@ -232,6 +232,8 @@ static struct attribution decide(struct attribute *a, const struct line *line, s
 		return settle(a, seq, EVIDENCE_TEXT);
 	if (err == -EEXIST)
 		return none(a, NONE_DISAGREED);
+	if (line->buffered)
+		return none(a, NONE_BUFFERED);
 	if (a->config.weakest >= EVIDENCE_SOLE && !flight__sole(a->flight, line->container, &seq))
 		return settle(a, seq, EVIDENCE_SOLE);
 	return none(a, NONE_NO_REQUEST);

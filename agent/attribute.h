@@ -33,6 +33,7 @@ enum attribute_none {
 	NONE_FORGOTTEN,  /* its request is not known any more */
 	NONE_DISAGREED,  /* its text has the ids of two requests */
 	NONE_WEAK,       /* the evidence is weaker than --evidence */
+	NONE_BUFFERED,   /* it came out of a full buffer, which any thread may have written */
 	NONE_COUNT,
 };
 

@@ -313,11 +313,12 @@ static int part_take(struct line_assembler *a, struct part **ppart, const struct
 		a->open_count++;
 		part->line = *line;
 		line->lost_writes = line->lost_bytes = 0;
-	} else if (part->line.request != f->request) {
+	} else if (part->line.request != line->request) {
 		part->disagrees = true;
 	}
 	part->line.time_ns = f->head.time_ns;
 	part->line.doubt |= line->doubt;
+	part->line.buffered |= line->buffered;
 	return part->cut ? (part->cut += len, 0) : part_append(a, part, data, len);
 }
 
@@ -336,6 +337,33 @@ static void check_gap(struct line_assembler *a, struct part *part, const struct 
 		part_end(a, part, LINE_END_GAP);
 }
 
+static uint32_t longest_line(const char *text, uint32_t len)
+{
+	const char *newline, *end = text + len;
+	uint32_t longest = 0;
+
+	for (; (newline = memchr(text, '\n', end - text)); text = newline + 1)
+		if (newline + 1 - text > longest)
+			longest = newline + 1 - text;
+	return longest;
+}
+
+/*
+ * A full buffer: several lines, and the last unfinished, or no room for one more. The thread whose
+ * text found it full wrote what others, or it for earlier requests, had left there.
+ */
+static bool is_full_buffer(const struct event_fragment *f)
+{
+	const char *text = f->data;
+	uint32_t len = f->len;
+
+	if (f->write_bytes < LINE_BUFFER_BYTES || len != f->write_bytes ||
+	    !memchr(text, '\n', len - 1))
+		return false;
+	return text[len - 1] != '\n' || (len <= LINE_TEXT_BUFFER_BYTES &&
+					 len + longest_line(text, len) > LINE_TEXT_BUFFER_BYTES);
+}
+
 int line_assembler__fragment(struct line_assembler *a, const struct event_fragment *f,
 			     uint64_t position)
 {
@@ -345,6 +373,11 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 	int err = 0;
 
 	line_begin(a, f, position, &line);
+	if (is_full_buffer(f)) {
+		line.buffered = true;
+		line.doubt = false;
+		line.request = 0, line.unit = RT_UNIT_NONE;
+	}
 	if (part)
 		check_gap(a, part, f);
 	while (data < end && (newline = memchr(data, '\n', end - data))) {

@@ -15,6 +15,13 @@
 
 #define LINE_MAX_BYTES (256 * 1024) /* default of --line-max */
 #define LINE_TIMEOUT_NS 1000000000ULL
+/*
+ * Buffers that runtimes fill before they write to a pipe have the lines of many requests: stdio's
+ * (st_blksize) and Go's bufio 4096 bytes, cut where they are full; CPython's 8192 and Java's.
+ * CPython's goes out before the text that would not fit (Modules/_io/textio.c, chunk_size).
+ */
+#define LINE_BUFFER_BYTES 4096
+#define LINE_TEXT_BUFFER_BYTES 8192
 
 /* What ended a line. */
 enum line_end {
@@ -44,6 +51,7 @@ struct line {
 	uint8_t stream;       /* enum rt_stream_kind */
 	bool origin;          /* of an inner stream: no record */
 	bool doubt;           /* RT_FRAGMENT_DOUBT: a hand-off may name its request */
+	bool buffered;        /* out of a full buffer: whoever wrote it need not have made it */
 	bool relayed;         /* its request is the one of the origin line */
 	struct str rest;      /* what follows in its fragment: a traceback is seen coming */
 	uint32_t lost_writes; /* whole or in part, on this stream just before this line */

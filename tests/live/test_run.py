@@ -185,4 +185,38 @@ def _():
     assert result.returncode == 0 and "\033" not in result.stdout and "a" in result.stdout, result.stdout
 
 
+BUFFERED = """
+import http.client, http.server, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        for n in range(4):
+            print(self.headers["x-baseten-request-id"], n, "." * 90)
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+def client(who):
+    for n in range(50):
+        connection = http.client.HTTPConnection(*server.server_address)
+        connection.request("GET", "/", headers={"x-baseten-request-id": f"{who:016x}{n:016x}"})
+        connection.getresponse().read()
+clients = [threading.Thread(target=client, args=(who,)) for who in range(6)]
+[c.start() for c in clients]
+[c.join() for c in clients]
+"""
+
+
+@test("a buffer that threads share: its lines have no id rather than another's, or their text's")
+def _():
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    code, records, err = run(PYTHON, "-c", BUFFERED, options=["--evidence", "thread"], env=env)
+    assert code == 0, (code, err)
+    lines = [r for r in records if r["message"].endswith("...")]
+    assert len(lines) > 1000, len(lines)
+    wrong = [r for r in lines if r.get("request_id", r["message"][:32]) != r["message"][:32]]
+    assert not wrong, (len(wrong), wrong[:3])
+
+
 tap.main()

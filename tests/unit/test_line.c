@@ -44,7 +44,7 @@ static void put(struct line_assembler *lines, struct write w)
 	f->chunk = w.chunk;
 	f->flags = w.more ? 0 : RT_FRAGMENT_LAST;
 	f->lost_writes = w.lost_writes;
-	f->len = (uint32_t)len;
+	f->len = f->write_bytes = (uint32_t)len;
 	memcpy(f->data, w.data, len);
 	assert_int_equal(line_assembler__fragment(lines, f, 0), 0);
 	free(f);
@@ -62,6 +62,54 @@ static void test_complete(void **state)
 	assert_string_equal(seen.text[2], "");
 	assert_string_equal(seen.text[3], "c");
 	assert_int_equal(line_assembler__tick(lines, 5000), UINT64_MAX);
+	line_assembler__free(lines);
+}
+
+/* stdio's: 4 KiB that several threads filled, cut in mid-line, written by the last of them. */
+static void test_full_buffer(void **state)
+{
+	struct seen seen = { 0 };
+	struct line_assembler *lines = line_assembler__new(0, keep, &seen);
+	char buffer[LINE_BUFFER_BYTES + 1];
+
+	memset(buffer, 'x', sizeof(buffer) - 1);
+	buffer[sizeof(buffer) - 1] = 0;
+	buffer[10] = '\n';
+	put(lines, (struct write){ .data = buffer, .request = 5 });
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.line[0].request, 0);
+	assert_true(seen.line[0].buffered);
+	put(lines, (struct write){ .data = "\nown\n", .request = 5 });
+	assert_int_equal(seen.line[1].request, 0); /* the buffer's end */
+	assert_true(seen.line[1].buffered);
+	assert_int_equal(seen.line[2].request, 5);
+	assert_false(seen.line[2].buffered);
+	/* a traceback is as large, and whole; a short text is no buffer */
+	buffer[sizeof(buffer) - 2] = '\n';
+	put(lines, (struct write){ .data = buffer, .request = 6 });
+	assert_int_equal(seen.line[3].request, 6);
+	assert_int_equal(seen.line[4].request, 6);
+	put(lines, (struct write){ .data = "a\nb", .request = 7 });
+	assert_int_equal(seen.line[5].request, 7);
+	line_assembler__free(lines);
+}
+
+/* CPython's goes out whole, before the line that would not fit. */
+static void test_full_text_buffer(void **state)
+{
+	struct seen seen = { 0 };
+	struct line_assembler *lines = line_assembler__new(0, keep, &seen);
+	char buffer[LINE_TEXT_BUFFER_BYTES];
+
+	memset(buffer, 'x', sizeof(buffer));
+	buffer[4000] = buffer[8098] = '\n';
+	put(lines, (struct write){ .data = buffer, .len = 8099, .request = 5 });
+	assert_true(seen.line[0].buffered && seen.line[1].buffered);
+	assert_int_equal(seen.line[1].request, 0);
+	buffer[4098] = '\n';
+	put(lines, (struct write){ .data = buffer, .len = 4099, .request = 5 });
+	assert_false(seen.line[2].buffered || seen.line[3].buffered);
+	assert_int_equal(seen.line[2].request, 5);
 	line_assembler__free(lines);
 }
 
@@ -240,6 +288,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_complete),
+		cmocka_unit_test(test_full_buffer),
+		cmocka_unit_test(test_full_text_buffer),
 		cmocka_unit_test(test_threads_interleave),
 		cmocka_unit_test(test_requests_disagree),
 		cmocka_unit_test(test_utf8),
