@@ -375,6 +375,7 @@ static int set_up_view(struct agent *agent)
 		.containers = agent->containers,
 		.runtimes = agent->runtimes,
 		.metadata = agent->metadata,
+		.hold = agent->hold,
 		.publish = agent->publish = publish__new(),
 	};
 

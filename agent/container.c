@@ -150,10 +150,18 @@ static struct entry *entry_around(struct container_table *table, const char *pat
 	return NULL;
 }
 
+static int tell_kernel(struct container_table *table, uint64_t cgroup, uint64_t container,
+		       uint32_t flags)
+{
+	int err = probe__container_put(table->config.probe, cgroup, container, flags);
+
+	table->stats.overflow += err != 0;
+	return err;
+}
+
 /* Tells the kernel side what a cgroup is, and the caller what a container is. */
 static void place(struct container_table *table, uint64_t cgroup, const char *path)
 {
-	struct probe *probe = table->config.probe;
 	struct container_info info = { .id = cgroup };
 	struct entry *entry, *around;
 
@@ -161,15 +169,19 @@ static void place(struct container_table *table, uint64_t cgroup, const char *pa
 		return;
 	switch (container__place(table->config.globs, path)) {
 	case CONTAINER_NOWHERE:
-		probe__container_remove(probe, cgroup);
+		probe__container_remove(table->config.probe, cgroup);
 		return;
 	case CONTAINER_ABOVE:
-		probe__container_set(probe, cgroup, RT_CONTAINER_CHILDREN);
+		tell_kernel(table, cgroup, cgroup, RT_CONTAINER_CHILDREN);
 		return;
 	case CONTAINER_SELF:
 		entry = entry_add(table, cgroup, path);
-		if (!entry || probe__container_set(probe, cgroup, RT_CONTAINER_CAPTURE))
+		if (!entry)
 			return;
+		if (tell_kernel(table, cgroup, cgroup, RT_CONTAINER_CAPTURE)) {
+			entry_free(table, entry);
+			return;
+		}
 		entry->container = cgroup;
 		info.path = entry->path;
 		cgroup_name__parse(path, &info.name);
@@ -183,7 +195,7 @@ static void place(struct container_table *table, uint64_t cgroup, const char *pa
 		if (!entry)
 			return;
 		entry->container = around->cgroup;
-		probe__container_put(probe, cgroup, around->cgroup, RT_CONTAINER_CAPTURE);
+		tell_kernel(table, cgroup, around->cgroup, RT_CONTAINER_CAPTURE);
 		return;
 	}
 }

@@ -43,7 +43,7 @@ struct container_config {
 struct container_stats {
 	uint64_t found, gone, ignored;
 	uint64_t unknown;  /* cgroups that were gone before their path could be read */
-	uint64_t overflow; /* beyond CONTAINERS_MAX, not captured */
+	uint64_t overflow; /* cgroups beyond CONTAINERS_MAX or the kernel's map, not captured */
 	unsigned count;    /* now */
 };
 

@@ -33,6 +33,8 @@ static const struct counter counters[RT_COUNTERS] = {
 	[RT_HTTP2_FLOOD] = { "http2_flood", "an HTTP/2 header block of over 64 KiB", COUNTER_LESS },
 	[RT_HTTP2_FULL] = { "http2_full", "too many HTTP/2 streams", COUNTER_LESS },
 	[RT_JOB_FULL] = { "jobs_full", "too many threads", COUNTER_LESS },
+	[RT_CONTAINER_FULL] = { "containers_full", "too many containers, not captured",
+				COUNTER_LOST },
 	[RT_PROCESS_FULL] = { "processes_full", "too many processes", COUNTER_LOST },
 	[RT_RUNTIME_FULL] = { "runtimes_full", "too many processes with a known runtime",
 			      COUNTER_LESS },

@@ -94,9 +94,30 @@ static void stages(const struct stats *s, FILE *out)
 	gauge(out, "containers", "Containers captured now.", s->containers.count);
 	counter(out, "containers_overflow_total", "Containers beyond the table, not captured.",
 		s->containers.overflow);
-	if (s->has_metadata)
-		gauge(out, "metadata_age_seconds", "Since the source of pods last spoke.",
-		      SECONDS(s->metadata_age_ns));
+	counter(out, "containers_unknown_total", "Cgroups gone before their path could be read.",
+		s->containers.unknown);
+}
+
+static void metadata(const struct stats *s, FILE *out)
+{
+	const struct kube_watch_stats *m = &s->metadata;
+
+	gauge(out, "hold_bytes", "Of records that wait for their metadata.", s->hold.bytes);
+	counter(out, "hold_records_total", "Records that waited for their metadata.", s->hold.held);
+	counter(out, "hold_forced_total", "Records for which there was no room to wait.",
+		s->hold.forced);
+	if (!s->has_metadata)
+		return;
+	gauge(out, "metadata_age_seconds", "Since the source of pods last spoke.",
+	      SECONDS(s->metadata_age_ns));
+	gauge(out, "metadata_synced", "1 when a whole list of pods was read.", m->synced);
+	gauge(out, "metadata_failing", "1 while the API server does not answer.", m->failing);
+	counter(out, "metadata_changes_total", "Changes of pods heard.", m->changes);
+	counter(out, "metadata_resyncs_total", "Lists anew: the server had forgotten the version.",
+		m->resyncs);
+	counter(out, "metadata_failures_total", "Requests that failed.", m->failures);
+	counter(out, "metadata_fallbacks_total", "Reads of the kubelet's list instead.",
+		m->fallbacks);
 }
 
 static void outbox(const struct outbox_stats *o, uint64_t now_unix_ns, FILE *out)
@@ -157,6 +178,7 @@ void stats__metrics(const struct stats *s, FILE *out)
 	gauge(out, "ready", "1 when what is captured gets out.", !stats__unready(s));
 	capture(s, out);
 	stages(s, out);
+	metadata(s, out);
 	outbox(s->shipper.outbox, s->now_unix_ns, out);
 	export(s, out);
 	programs(s, out);

@@ -93,8 +93,10 @@ static void on_timer(void *ctx, uint64_t now_ns)
 	shipper__stats(c->shipper, &s->shipper);
 	s->containers = *container_table__stats(c->containers);
 	s->has_metadata = c->metadata;
-	if (c->metadata && metadata__stats(c->metadata)->heard_ns)
-		s->metadata_age_ns = now_ns - metadata__stats(c->metadata)->heard_ns;
+	if (c->metadata)
+		s->metadata = *metadata__stats(c->metadata);
+	s->metadata_age_ns = s->metadata.heard_ns ? now_ns - s->metadata.heard_ns : 0;
+	s->hold = *hold__stats(c->hold);
 	read_ring(c->probe, s);
 	if (o->ticks++ % PROGRAMS_EVERY == 0) {
 		read_programs(c->probe, s);

@@ -6,6 +6,7 @@
 #define REQTAP_OVERVIEW_H
 
 #include "agent/container.h"
+#include "agent/hold.h"
 #include "agent/loop.h"
 #include "agent/metadata.h"
 #include "agent/pipeline.h"
@@ -22,6 +23,7 @@ struct overview_config {
 	const struct container_table *containers;
 	struct runtime_table *runtimes;
 	const struct metadata *metadata; /* NULL: none is configured */
+	const struct hold *hold;
 	struct publish *publish;
 };
 

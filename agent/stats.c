@@ -88,6 +88,24 @@ static void text_runtimes(const struct stats *s, FILE *out)
 		fprintf(out, "            and %u more\n", s->runtime_count - shown_runtimes(s));
 }
 
+static void text_metadata(const struct stats *s, FILE *out)
+{
+	const struct kube_watch_stats *m = &s->metadata;
+
+	fprintf(out, "metadata    ");
+	if (m->heard_ns)
+		fprintf(out, "heard %.0f s ago", SECONDS(s->metadata_age_ns));
+	else
+		fprintf(out, "not heard yet");
+	fprintf(out, ", %s; %llu failures, %llu resyncs\n",
+		m->failing  ? "the API server fails"
+		: m->synced ? "whole"
+			    : "not whole yet",
+		U(m->failures), U(m->resyncs));
+	fprintf(out, "waiting     %zu bytes for their metadata; %llu did not wait: no room\n",
+		s->hold.bytes, U(s->hold.forced));
+}
+
 void stats__text(const struct stats *s, FILE *out)
 {
 	const char *unready = stats__unready(s);
@@ -95,7 +113,13 @@ void stats__text(const struct stats *s, FILE *out)
 	fprintf(out, "reqtap %s, up %.0f s, %s%s\n", REQTAP_VERSION, SECONDS(s->up_ns),
 		unready ? "not ready: " : "ready", unready ? unready : "");
 	fprintf(out, "plan        %s: %s\n", s->plan, s->plan_reason);
-	fprintf(out, "containers  %u\n", s->containers.count);
+	fprintf(out, "containers  %u", s->containers.count);
+	if (s->containers.overflow)
+		fprintf(out, ", %llu more not captured: the table is full",
+			U(s->containers.overflow));
+	fprintf(out, "\n");
+	if (s->has_metadata)
+		text_metadata(s, out);
 	text_runtimes(s, out);
 	fprintf(out, "requests    %llu in flight, %llu begun, %llu without id\n",
 		U(s->requests_open), U(s->kernel[RT_REQUESTS]),
@@ -212,6 +236,25 @@ static void json_runtimes(const struct stats *s, cJSON *root)
 	}
 }
 
+static void json_metadata(const struct stats *s, cJSON *root)
+{
+	cJSON *item = cJSON_AddObjectToObject(root, "hold");
+
+	cJSON_AddNumberToObject(item, "bytes", s->hold.bytes);
+	cJSON_AddNumberToObject(item, "held", s->hold.held);
+	cJSON_AddNumberToObject(item, "forced", s->hold.forced);
+	if (!s->has_metadata)
+		return;
+	cJSON_AddNumberToObject(root, "metadata_age_seconds", SECONDS(s->metadata_age_ns));
+	item = cJSON_AddObjectToObject(root, "metadata");
+	cJSON_AddBoolToObject(item, "synced", s->metadata.synced);
+	cJSON_AddBoolToObject(item, "failing", s->metadata.failing);
+	cJSON_AddNumberToObject(item, "changes", s->metadata.changes);
+	cJSON_AddNumberToObject(item, "resyncs", s->metadata.resyncs);
+	cJSON_AddNumberToObject(item, "failures", s->metadata.failures);
+	cJSON_AddNumberToObject(item, "fallbacks", s->metadata.fallbacks);
+}
+
 char *stats__json(const struct stats *s)
 {
 	cJSON *root = cJSON_CreateObject(), *ring;
@@ -225,6 +268,7 @@ char *stats__json(const struct stats *s)
 	cJSON_AddStringToObject(root, "plan", s->plan);
 	cJSON_AddStringToObject(root, "plan_reason", s->plan_reason);
 	cJSON_AddNumberToObject(root, "containers", s->containers.count);
+	cJSON_AddNumberToObject(root, "containers_overflow", s->containers.overflow);
 	cJSON_AddNumberToObject(root, "requests_open", s->requests_open);
 	json_kernel(s, root);
 	json_lines(s, root);
@@ -234,8 +278,7 @@ char *stats__json(const struct stats *s)
 	cJSON_AddNumberToObject(ring, "unread_bytes", s->ring_waiting_bytes);
 	cJSON_AddNumberToObject(ring, "held_bytes", s->ring_held_bytes);
 	json_export(s, root);
-	if (s->has_metadata)
-		cJSON_AddNumberToObject(root, "metadata_age_seconds", SECONDS(s->metadata_age_ns));
+	json_metadata(s, root);
 	json_programs(s, root);
 	json_runtimes(s, root);
 	text = cJSON_PrintUnformatted(root);

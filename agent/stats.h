@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "agent/container.h"
+#include "agent/hold.h"
+#include "agent/kube_watch.h"
 #include "agent/pipeline.h"
 #include "agent/shipper.h"
 #include "bpf/event.h"
@@ -47,7 +49,9 @@ struct stats {
 	uint64_t ring_waiting_bytes;
 	uint64_t ring_held_bytes; /* read, and kept until its lines are durable */
 	uint64_t requests_open;
-	bool has_metadata;        /* a source of pods is configured */
+	struct hold_stats hold; /* records that wait for their metadata */
+	bool has_metadata;      /* a source of pods is configured */
+	struct kube_watch_stats metadata;
 	uint64_t metadata_age_ns; /* since it last spoke */
 	struct stats_program programs[STATS_PROGRAMS_MAX];
 	unsigned program_count;

@@ -407,6 +407,7 @@ enum rt_counter {
 	RT_HTTP2_FLOOD, /* header blocks that are too long to be looked at */
 	RT_HTTP2_FULL,  /* streams beyond those that are followed, of one connection or of all */
 	RT_JOB_FULL,    /* threads whose jobs are not followed: no hand-off to them */
+	RT_CONTAINER_FULL,
 	RT_COUNTERS,
 };
 

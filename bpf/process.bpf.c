@@ -194,7 +194,9 @@ int rt_cgroup_mkdir(u64 *ctx)
 		made.flags = RT_CONTAINER_CHILDREN | RT_CONTAINER_CAPTURE;
 		made.id = id;
 	}
-	bpf_map_update_elem(&rt_container, &id, &made, BPF_NOEXIST);
+	if (bpf_map_update_elem(&rt_container, &id, &made, BPF_NOEXIST) &&
+	    !bpf_map_lookup_elem(&rt_container, &id))
+		count(RT_CONTAINER_FULL);
 	cgroup_event(id, parent_id, 0);
 	return 0;
 }

@@ -74,6 +74,23 @@ def _():
         assert asked and asked <= there, (name, asked - there)
 
 
+@tap.test("cgroups beyond the kernel's table are counted, and said")
+def _():
+    with tempfile.TemporaryDirectory(prefix="reqtap-status-") as state, Cgroup(NAME + "-many") as top, \
+            Agent("--cgroup", NAME + "-many/*", "--state-dir", state) as agent:
+        try:
+            for n in range(4200):
+                (top.folder / str(n)).mkdir()
+            assert until(lambda: json.loads(status(state, "-j").stdout)["lost"]["containers_full"] > 0, 30), agent.log
+            assert until(lambda: json.loads(status(state, "-j").stdout)["containers_overflow"] > 0, 30), agent.log
+            text = status(state).stdout
+            assert "more not captured: the table is full" in text and "too many containers" in text, text
+        finally:
+            for folder in top.folder.iterdir():
+                if folder.is_dir():
+                    folder.rmdir()
+
+
 @tap.test("a loop that is stuck is not alive")
 def _():
     with tempfile.TemporaryDirectory(prefix="reqtap-status-") as state:

@@ -26,6 +26,10 @@ static struct stats some(void)
 			     .sent_records = 1005,
 			     .export = &export,
 			     .outbox = &outbox },
+		.containers = { .count = 3, .overflow = 1006 },
+		.hold = { .bytes = 1007, .held = 1008, .forced = 1009 },
+		.has_metadata = true,
+		.metadata = { .heard_ns = 1, .synced = true, .resyncs = 1010, .failures = 1011 },
 		.programs = { { "rt_exit", 1500000000, 3 } },
 		.program_count = 1,
 		.runtimes = { { "CPython", "3.11", "/usr/bin/python3.11", "contexts", "", 3 },
@@ -120,6 +124,21 @@ static void test_json(void **state)
 	free(text);
 }
 
+/* What is bounded says so when its bound is reached, in all three forms. */
+static void test_metadata(void **state)
+{
+	struct stats stats = some();
+	char *texts[] = { text_of(stats__metrics, &stats), stats__json(&stats),
+			  text_of(stats__text, &stats) };
+	const char *numbers[] = { "1006", "1007", "1009", "1010", "1011" };
+
+	for (int i = 0; i < 3; i++) {
+		for (int n = 0; n < 5; n++)
+			assert_non_null(strstr(texts[i], numbers[n]));
+		free(texts[i]);
+	}
+}
+
 static void test_ready(void **state)
 {
 	struct stats stats = some();
@@ -147,6 +166,7 @@ int main(void)
 		cmocka_unit_test(test_every_counter_is_shown),
 		cmocka_unit_test(test_metrics_format),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_metadata),
 		cmocka_unit_test(test_ready),
 	};
 
