@@ -25,13 +25,15 @@
 #define READERS 6
 #define HANDOVERS 8
 #define LINES_MAX (1 << 20)
-#define START_S 120 /* of a reader, under emulation */
+#define UNREAD_MAX 100000 /* lines; a third of the ring */
+#define START_S 120       /* of a reader, under emulation */
 #define SHARED_FD 100
 #define EXIT_SKIP 77
 
 /* Shared by all processes, also the writer, which is executed. */
 struct shared {
 	volatile uint32_t written;
+	volatile uint32_t read;    /* fragments, in all */
 	volatile uint32_t ready;   /* readers that have begun */
 	volatile uint32_t pending; /* lines read and not released */
 	volatile bool stop;        /* the writer */
@@ -65,8 +67,10 @@ static int write_lines(void)
 		if (write(STDOUT_FILENO, line, len) != len)
 			return 1;
 		shared->written = i + 1;
-		/* in between not more than the ring takes while a reader starts */
-		if (i % (shared->hurry ? 64 : 4) == 0)
+		/* not more than the ring takes, however long a reader needs to start */
+		if (i % (shared->hurry && (int)(i - shared->read) < UNREAD_MAX ? 64 : 4) == 0)
+			sleep_ms(1);
+		while ((int)(i - shared->read) > 2 * UNREAD_MAX && !shared->stop)
 			sleep_ms(1);
 	}
 	return 0;
@@ -109,6 +113,7 @@ static void count_line(const struct event *event)
 	if (number >= LINES_MAX)
 		return;
 	shared->pending++;
+	shared->read++;
 	if (shared->seen[number] < UINT8_MAX)
 		shared->seen[number]++;
 }
