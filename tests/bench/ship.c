@@ -29,7 +29,7 @@
 #include "agent/shipper.h"
 
 #define MS 1000000ULL
-#define LATENCY_STEPS 4096 /* of 0.5 ms */
+#define LATENCY_STEPS 20000 /* of 0.5 ms */
 #define STEP_NS (MS / 2)
 
 struct ship {
