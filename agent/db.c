@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(DB_PAGE_BYTES == 8192, "also in DB_WRITER");
+_Static_assert(DB_PAGE_BYTES == 8192, "also in DB_PAGES");
 
 int db__errno(int code)
 {

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 
 #define DB_PAGE_BYTES 8192
+/* Before all else: auto_vacuum makes the file, whose page size is fixed then. */
+#define DB_PAGES "PRAGMA page_size = 8192;"
 
 /*
  * For a file that is written all the time. A checkpoint each 16 MiB, not each 4: it is what waits
@@ -19,7 +21,7 @@
  * written.
  */
 #define DB_WRITER                                                                                  \
-	"PRAGMA page_size = 8192; PRAGMA secure_delete = OFF; PRAGMA journal_mode = WAL;"          \
+	"PRAGMA secure_delete = OFF; PRAGMA journal_mode = WAL;"                                   \
 	"PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 2048;"                           \
 	"PRAGMA journal_size_limit = 67108864;"
 

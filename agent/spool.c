@@ -45,7 +45,7 @@ static const char *const sql[STATEMENTS] = {
 		   " FROM payload",
 };
 
-static const char setup[] = DB_WRITER
+static const char setup[] = DB_PAGES DB_WRITER
 	"PRAGMA cache_size = -1024;"
 	"CREATE TABLE IF NOT EXISTS payload (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL,"
 	" first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, records INTEGER NOT NULL,"

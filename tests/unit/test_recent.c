@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "agent/db.h"
 #include "agent/history.h"
 #include "agent/search.h"
 
@@ -98,6 +99,23 @@ static void what_comes_again_is_kept_once(void **state)
 	assert_int_equal(found("own"), 2);
 }
 
+/* A filter's row is made to fill a page: with smaller ones a search reads twice as often. */
+static void the_file_has_large_pages(void **state)
+{
+	uint8_t header[18];
+	char path[PATH_MAX];
+	FILE *in;
+
+	start(1);
+	stop();
+	snprintf(path, sizeof(path), "%s/" STORE_FILE, dir);
+	in = fopen(path, "r");
+	assert_non_null(in);
+	assert_int_equal(fread(header, 1, sizeof(header), in), sizeof(header));
+	fclose(in);
+	assert_int_equal(header[16] << 8 | header[17], DB_PAGE_BYTES);
+}
+
 static int tear_down(void **state)
 {
 	static const char *const names[] = { "history.db", "history.db-wal", "history.db-shm",
@@ -113,7 +131,10 @@ static int tear_down(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(what_comes_again_is_kept_once) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_comes_again_is_kept_once),
+		cmocka_unit_test(the_file_has_large_pages),
+	};
 
 	if (!mkdtemp(dir))
 		return 1;
