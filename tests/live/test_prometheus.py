@@ -71,7 +71,8 @@ class Prometheus:
 
 @tap.test("a real Prometheus scrapes the agent, takes all of it and loads the rules")
 def _():
-    with Agent("--cgroup", NAME, "--listen", "127.0.0.1:0") as agent, Cgroup(NAME) as group:
+    with tempfile.TemporaryDirectory(prefix="reqtap-prometheus-") as state, Cgroup(NAME) as group, \
+            Agent("--cgroup", NAME, "--state-dir", state, "--listen", "127.0.0.1:0") as agent:
         assert until(lambda: "http://127.0.0.1:" in agent.log), agent.log
         target = re.search(r"http://(127\.0\.0\.1:\d+)", agent.log)[1]
         group.start("/bin/sh", "-c", "for i in 1 2 3; do echo line $i; done").communicate(timeout=20)
@@ -80,7 +81,8 @@ def _():
             up = prometheus.get("targets")["activeTargets"][0]
             assert up["health"] == "up" and not up["lastError"], up
             assert prometheus.value('reqtap_attributed_total{evidence="none"}') == 3
-            text = urllib.request.urlopen(f"http://{target}/metrics", timeout=10).read().decode()
+            with urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
             samples = sum(not line.startswith("#") for line in text.splitlines())
             assert prometheus.value('scrape_samples_scraped{job="reqtap"}') == samples, samples
 
