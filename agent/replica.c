@@ -266,7 +266,8 @@ void replica_table__process(struct replica_table *table, uint64_t container, pid
 
 	if (!entry)
 		return;
-	if (!entry->tgid || kill(entry->tgid, 0))
+	/* EPERM is that of a process which is there, and is not ours to signal */
+	if (!entry->tgid || (kill(entry->tgid, 0) && errno == ESRCH))
 		entry->tgid = tgid;
 	for (int m = 0; m < IDENTITY_MEMBERS; m++)
 		any |= m != IDENTITY_REPLICA && entry->process.text[m];
