@@ -4,11 +4,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "agent/golang_code.h"
 #include "agent/pclntab.h"
 
-#define CODE_MAX 1024 /* of a function that is read; those wanted are a tenth of it */
+#define CODE_MAX 4096 /* of a function that is read; those wanted are a third of it at most */
 
-enum { NEWPROC1, NEWPROC, NEWCORO, SIGPANIC0, FUNCTIONS };
+enum {
+	NEWPROC1,
+	NEWPROC,
+	NEWCORO,
+	SIGPANIC0,
+	TLS_SERVER,
+	TLS_CLOSE,
+	TLS_READ,
+	TLS_WRITE,
+	FUNCTIONS
+};
 
 struct code {
 	uint64_t vaddr;
@@ -117,6 +128,42 @@ static int find_g(const struct elf *elf, const struct code *code, int32_t *ret)
 	return *ret < 0 ? 0 : -ENOTSUP; /* thread locals of a program lie below the base */
 }
 
+/* The returns of a function; false: not all are known. */
+static bool find_returns(const struct elf *elf, const struct pclntab_function *function,
+			 uint64_t base, struct golang_span *ret)
+{
+	uint32_t offsets[GOLANG_RETURNS];
+	struct code code;
+
+	if (function->size > CODE_MAX || read_code(elf, function, base, &code) ||
+	    !checks_stack(&code, elf__machine(elf)))
+		return false;
+	ret->entry = code.vaddr;
+	ret->return_count = golang_code__returns(code.bytes, code.len, elf__machine(elf), offsets,
+						 GOLANG_RETURNS);
+	for (unsigned i = 0; i < ret->return_count; i++)
+		ret->returns[i] = code.vaddr + offsets[i];
+	return ret->return_count > 0;
+}
+
+/* A program without TLS, or with one that is not understood, has none here. */
+static void find_tls(const struct elf *elf, const struct pclntab_function *functions, uint64_t base,
+		     struct golang *ret)
+{
+	struct code code;
+
+	if (read_code(elf, &functions[TLS_SERVER], base, &code) ||
+	    !checks_stack(&code, elf__machine(elf)))
+		return;
+	ret->tls_server = code.vaddr;
+	if (read_code(elf, &functions[TLS_CLOSE], base, &code) ||
+	    !checks_stack(&code, elf__machine(elf)))
+		return;
+	ret->tls_close = code.vaddr;
+	ret->has_tls = find_returns(elf, &functions[TLS_READ], base, &ret->tls_read) &&
+		       find_returns(elf, &functions[TLS_WRITE], base, &ret->tls_write);
+}
+
 static int inspect_at(const struct elf *elf, const struct pclntab_function *functions,
 		      uint64_t base, struct golang *ret)
 {
@@ -141,6 +188,7 @@ static int inspect_at(const struct elf *elf, const struct pclntab_function *func
 	}
 	if (read_code(elf, &functions[SIGPANIC0], base, &code))
 		return -ENOTSUP;
+	find_tls(elf, functions, base, ret);
 	return find_g(elf, &code, &ret->g_offset);
 }
 
@@ -151,6 +199,10 @@ int golang__inspect(struct elf *elf, struct golang *ret)
 		[NEWPROC] = { .name = "runtime.newproc.func1" },
 		[NEWCORO] = { .name = "runtime.newcoro.func1" },
 		[SIGPANIC0] = { .name = "runtime.sigpanic0" },
+		[TLS_SERVER] = { .name = "crypto/tls.(*Conn).serverHandshake" },
+		[TLS_CLOSE] = { .name = "crypto/tls.(*Conn).Close" },
+		[TLS_READ] = { .name = "crypto/tls.(*Conn).Read" },
+		[TLS_WRITE] = { .name = "crypto/tls.(*Conn).Write" },
 	};
 	uint64_t bases[PCLNTAB_BASES];
 	struct pclntab table;
@@ -192,6 +244,20 @@ static bool is_go(struct elf *elf)
 	       !elf__section(elf, ".note.go.buildid", &range);
 }
 
+static void add(struct runtime_match *match, const char *program, uint64_t vaddr)
+{
+	match->probes[match->probe_count++] =
+		(struct runtime_probe){ .program = program, .vaddr = vaddr };
+}
+
+static void add_span(struct runtime_match *match, const char *at_return,
+		     const struct golang_span *span)
+{
+	add(match, "rt_go_tls_enter", span->entry);
+	for (unsigned i = 0; i < span->return_count; i++)
+		add(match, at_return, span->returns[i]);
+}
+
 static int recognise(struct elf *elf, struct runtime_match *ret)
 {
 	struct golang golang;
@@ -210,12 +276,14 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	ret->process.offset[RT_GO_PARENT] = golang.parent_argument;
 	for (unsigned i = 0; i < golang.start_count; i++) {
 		/* the end first: a start without its end would be taken for the next one's */
-		ret->probes[ret->probe_count++] =
-			(struct runtime_probe){ .program = "rt_go_started",
-						.vaddr = golang.starts[i].after };
-		ret->probes[ret->probe_count++] =
-			(struct runtime_probe){ .program = "rt_go_start",
-						.vaddr = golang.starts[i].call };
+		add(ret, "rt_go_started", golang.starts[i].after);
+		add(ret, "rt_go_start", golang.starts[i].call);
+	}
+	if (golang.has_tls) {
+		add_span(ret, "rt_go_tls_read", &golang.tls_read);
+		add_span(ret, "rt_go_tls_written", &golang.tls_write);
+		add(ret, "rt_go_tls_end", golang.tls_close);
+		add(ret, "rt_go_tls_begin", golang.tls_server);
 	}
 	return 0;
 }

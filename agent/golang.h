@@ -11,6 +11,7 @@
 #ifndef REQTAP_GOLANG_H
 #define REQTAP_GOLANG_H
 
+#include <stdbool.h>
 #include "agent/runtime.h"
 
 #define GOLANG_STARTS 2 /* go statements; coroutines of iter.Pull */
@@ -20,6 +21,15 @@ struct golang_start {
 	uint64_t after; /* and of the one that it returns to */
 };
 
+#define GOLANG_RETURNS 16
+
+/* A function and all the instructions where it returns. */
+struct golang_span {
+	uint64_t entry;
+	uint64_t returns[GOLANG_RETURNS];
+	unsigned return_count;
+};
+
 struct golang {
 	/* x86-64: the thread's g is at fs base + this; Arm: it is in x28, this is 0 */
 	int32_t g_offset;
@@ -27,6 +37,10 @@ struct golang {
 	unsigned parent_argument;
 	struct golang_start starts[GOLANG_STARTS];
 	unsigned start_count; /* at least 1 */
+	/* crypto/tls.(*Conn).serverHandshake, Close, Read, Write */
+	bool has_tls;
+	uint64_t tls_server, tls_close;
+	struct golang_span tls_read, tls_write;
 };
 
 /*

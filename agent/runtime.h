@@ -18,7 +18,7 @@
 #include "agent/probe.h"
 #include "bpf/event.h"
 
-#define RUNTIME_PROBES_MAX 16
+#define RUNTIME_PROBES_MAX 48
 #define RUNTIME_VERSION_MAX 32
 
 struct runtime_probe {

@@ -5,7 +5,7 @@
  * the new g in the result register. Nothing else runs on the thread between the two.
  */
 #include "bpf/unit.bpf.h"
-#include "bpf/unit_go.bpf.h"
+#include "bpf/go.bpf.h"
 
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";
@@ -17,32 +17,6 @@ struct {
 	__type(key, u64);
 	__type(value, u64);
 } rt_go_parent SEC(".maps");
-
-/*
- * Go's register calling convention (src/cmd/compile/abi-internal.md), arguments 1 and 3. Both are
- * loaded first: the verifier allows no load from the context at an offset that was chosen.
- */
-static __always_inline u64 go_argument(const struct pt_regs *ctx, u32 number)
-{
-#if defined(__TARGET_ARCH_x86)
-	u64 first = ctx->bx, third = ctx->di;
-#else
-	u64 first = ctx->regs[1], third = ctx->regs[3];
-#endif
-
-	barrier_var(first);
-	barrier_var(third);
-	return number == 1 ? first : third;
-}
-
-static __always_inline u64 go_result(const struct pt_regs *ctx)
-{
-#if defined(__TARGET_ARCH_x86)
-	return ctx->ax;
-#else
-	return ctx->regs[0];
-#endif
-}
 
 SEC("uprobe")
 int rt_go_start(struct pt_regs *ctx)

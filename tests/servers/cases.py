@@ -112,6 +112,8 @@ TLS = [
                  "--certfile", "{build}/both.pem")),
     tls(uvicorn("uvicorn-asyncio-plain", "asyncio", "plain")),
     tls(uvicorn("uvicorn-uvloop-plain", "uvloop", "plain")),
+    tls(go("go-net-http", "nethttp")),
+    tls(go("go-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w -linkmode=external'")),
 ]
 
 # No unit of these is known exactly, or a part of their lines has none: right or none, never wrong.

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -82,6 +83,10 @@ func main() {
 	listener, err := net.Listen("tcp4", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {
 		panic(err)
+	}
+	if pair := os.Getenv("CERT"); pair != "" {
+		server := http.Server{Handler: http.HandlerFunc(handle), ErrorLog: log.New(io.Discard, "", 0)}
+		panic(server.ServeTLS(listener, pair, pair))
 	}
 	panic(http.Serve(listener, http.HandlerFunc(handle)))
 }
