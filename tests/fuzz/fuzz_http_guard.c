@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request's headers, one a line. Nobody is let in who does not send the token, whole. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "agent/http_guard.h"
