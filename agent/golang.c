@@ -18,7 +18,27 @@ enum {
 	TLS_CLOSE,
 	TLS_READ,
 	TLS_WRITE,
-	FUNCTIONS
+	STREAMS,
+	FUNCTIONS = STREAMS + GOLANG_STREAMS
+};
+
+/*
+ * The server's side of HTTP/2, of those that have one: net/http's copy (in a package of its own
+ * from Go 1.27 on), the package that it is copied from, and gRPC's. Each has one goroutine that
+ * reads a connection, and one for each stream.
+ */
+static const struct {
+	const char *name, *program;
+} streams[GOLANG_STREAMS] = {
+	{ "net/http.(*http2serverConn).readFrames", "rt_go_reader" },
+	{ "net/http.(*http2serverConn).runHandler", "rt_go_handler" },
+	{ "net/http/internal/http2.(*serverConn).readFrames", "rt_go_reader" },
+	{ "net/http/internal/http2.(*serverConn).runHandler", "rt_go_handler" },
+	{ "golang.org/x/net/http2.(*serverConn).readFrames", "rt_go_reader" },
+	{ "golang.org/x/net/http2.(*serverConn).runHandler", "rt_go_handler" },
+	{ "google.golang.org/grpc/internal/transport.(*http2Server).HandleStreams",
+	  "rt_go_reader" },
+	{ "google.golang.org/grpc.(*Server).handleStream", "rt_go_grpc" },
 };
 
 struct code {
@@ -164,6 +184,21 @@ static void find_tls(const struct elf *elf, const struct pclntab_function *funct
 		       find_returns(elf, &functions[TLS_WRITE], base, &ret->tls_write);
 }
 
+static void find_streams(const struct elf *elf, const struct pclntab_function *functions,
+			 uint64_t base, struct golang *ret)
+{
+	struct code code;
+
+	ret->stream_count = 0;
+	for (unsigned i = 0; i < GOLANG_STREAMS; i++) {
+		if (read_code(elf, &functions[STREAMS + i], base, &code) ||
+		    !checks_stack(&code, elf__machine(elf)))
+			continue;
+		ret->streams[ret->stream_count++] =
+			(struct golang_stream){ streams[i].program, code.vaddr };
+	}
+}
+
 static int inspect_at(const struct elf *elf, const struct pclntab_function *functions,
 		      uint64_t base, struct golang *ret)
 {
@@ -186,6 +221,7 @@ static int inspect_at(const struct elf *elf, const struct pclntab_function *func
 			return -ENOTSUP;
 		ret->start_count = 2;
 	}
+	find_streams(elf, functions, base, ret);
 	if (read_code(elf, &functions[SIGPANIC0], base, &code))
 		return -ENOTSUP;
 	find_tls(elf, functions, base, ret);
@@ -211,6 +247,8 @@ int golang__inspect(struct elf *elf, struct golang *ret)
 
 	if (err)
 		return err;
+	for (unsigned i = 0; i < GOLANG_STREAMS; i++)
+		functions[STREAMS + i].name = streams[i].name;
 	err = pclntab__functions(elf, &table, functions, FUNCTIONS);
 	if (err)
 		return err == -ENOMEM ? err : -ENOTSUP;
@@ -274,6 +312,8 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	}
 	ret->process.offset[RT_GO_G] = golang.g_offset;
 	ret->process.offset[RT_GO_PARENT] = golang.parent_argument;
+	for (unsigned i = 0; i < golang.stream_count; i++)
+		add(ret, golang.streams[i].program, golang.streams[i].vaddr);
 	for (unsigned i = 0; i < golang.start_count; i++) {
 		/* the end first: a start without its end would be taken for the next one's */
 		add(ret, "rt_go_started", golang.starts[i].after);

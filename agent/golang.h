@@ -15,6 +15,7 @@
 #include "agent/runtime.h"
 
 #define GOLANG_STARTS 2 /* go statements; coroutines of iter.Pull */
+#define GOLANG_STREAMS 8
 
 struct golang_start {
 	uint64_t call;  /* address of the instruction */
@@ -30,6 +31,12 @@ struct golang_span {
 	unsigned return_count;
 };
 
+/* A function that reads HTTP/2 connections, or serves a stream; see bpf/unit_go.bpf.c. */
+struct golang_stream {
+	const char *program; /* of the kernel side, at its entry */
+	uint64_t vaddr;
+};
+
 struct golang {
 	/* x86-64: the thread's g is at fs base + this; Arm: it is in x28, this is 0 */
 	int32_t g_offset;
@@ -41,6 +48,8 @@ struct golang {
 	bool has_tls;
 	uint64_t tls_server, tls_close;
 	struct golang_span tls_read, tls_write;
+	struct golang_stream streams[GOLANG_STREAMS];
+	unsigned stream_count;
 };
 
 /*

@@ -11,7 +11,7 @@
 
 #include "bpf/life.bpf.h"
 
-#define HTTP2_PROBES 8 /* places that a stream may have */
+#define HTTP2_PROBES 8 /* places that a stream may have, beginning with its own */
 
 /* A value to begin with; a stack is too small for it. */
 struct {
@@ -67,23 +67,38 @@ static __always_inline struct http2_streams *http2_streams_get(u64 sk)
 	return bpf_map_lookup_elem(&rt_h2_stream, &sk);
 }
 
-/* The place of stream `id`, or, with 0, a free one for stream `wanted`; HTTP2_STREAMS: none. */
-static __always_inline u32 http2_slot(const struct http2_streams *streams, u32 id, u32 wanted)
+/* The place of the stream; HTTP2_STREAMS: it has none. */
+static __always_inline u32 http2_slot(const struct http2_streams *streams, u32 stream)
 {
 	for (u32 i = 0; i < HTTP2_PROBES; i++) {
-		u32 slot = ((wanted >> 1) + i) & (HTTP2_STREAMS - 1);
+		u32 slot = ((stream >> 1) + i) & (HTTP2_STREAMS - 1);
 
-		if (streams->id[slot] == id)
+		if (streams->id[slot] == stream)
 			return slot;
 	}
 	return HTTP2_STREAMS;
 }
 
-/* The request of an open stream; 0: none. */
+/* One for a new stream: a place is kept by one that has ended until it is wanted. */
+static __always_inline u32 http2_slot_new(const struct http2_streams *streams, u32 stream)
+{
+	for (u32 i = 0; i < HTTP2_PROBES; i++) {
+		u32 slot = ((stream >> 1) + i) & (HTTP2_STREAMS - 1);
+
+		if (!streams->id[slot] || !request_open(streams->seq[slot]))
+			return slot;
+	}
+	return HTTP2_STREAMS;
+}
+
+/*
+ * The request of a stream; 0: none. One that was reset, or answered, before anybody worked on it is
+ * known as long as its place is not taken: by the 249th stream after it at the earliest.
+ */
 static __always_inline u64 http2_request(u64 sk, u32 stream)
 {
 	struct http2_streams *streams = bpf_map_lookup_elem(&rt_h2_stream, &sk);
-	u32 slot = streams ? http2_slot(streams, stream, stream) : HTTP2_STREAMS;
+	u32 slot = streams ? http2_slot(streams, stream) : HTTP2_STREAMS;
 
 	return streams && slot < HTTP2_STREAMS ? streams->seq[slot] : 0;
 }
@@ -97,11 +112,10 @@ __weak int http2_stream_end(u64 sk, u32 stream, u32 state)
 
 	if (!conn || !streams)
 		return 0;
-	slot = http2_slot(streams, stream, stream);
-	if (slot >= HTTP2_STREAMS)
+	slot = http2_slot(streams, stream);
+	if (slot >= HTTP2_STREAMS || !request_open(streams->seq[slot]))
 		return 0;
 	request_end(streams->seq[slot], state, conn->container);
-	streams->id[slot] = 0;
 	__sync_fetch_and_add(&conn->streams, -1);
 	return 0;
 }
@@ -135,7 +149,7 @@ __weak int http2_stream_begin(u64 sk, u32 stream)
 		return 0;
 	conn->last_stream = stream;
 	streams = http2_streams_get(sk);
-	slot = streams ? http2_slot(streams, 0, stream) : HTTP2_STREAMS;
+	slot = streams ? http2_slot_new(streams, stream) : HTTP2_STREAMS;
 	if (!streams || slot >= HTTP2_STREAMS) {
 		count(RT_HTTP2_FULL);
 		return 0;

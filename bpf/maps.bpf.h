@@ -236,7 +236,7 @@ struct {
 
 struct http2_streams {
 	u64 seq[HTTP2_STREAMS];
-	u32 id[HTTP2_STREAMS]; /* 0: free */
+	u32 id[HTTP2_STREAMS]; /* 0: none yet */
 };
 
 /* Key of rt_conn -> its open streams; made with its first one */

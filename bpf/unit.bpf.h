@@ -219,7 +219,9 @@ static __always_inline void unit_read_stream(u32 tgid, u32 tid, u64 request, u64
 {
 	struct unit unit = unit_current(tgid, tid);
 
-	if (unit.kind == RT_UNIT_THREAD)
+	if (unit.kind == RT_UNIT_GOROUTINE)
+		go_reads_stream(tgid, unit.id, sk);
+	else
 		python_read_request(tgid, tid, request, sk);
 	unit_own(&unit, 0, RT_OWNER_READER | RT_OWNER_LOOP);
 }

@@ -12,6 +12,53 @@
 
 #include "bpf/runtime.bpf.h"
 
+/*
+ * Which object of the program a goroutine reads an HTTP/2 connection for, and which connection an
+ * object has: both addresses are of one process, and cannot be the same.
+ */
+struct go_link_key {
+	u64 address;
+	u32 tgid;
+	u32 reserved;
+};
+
+struct go_link {
+	u64 to;     /* the object; or the key in rt_conn */
+	u64 cookie; /* of the connection */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct go_link_key);
+	__type(value, struct go_link);
+} rt_go_link __weak SEC(".maps");
+
+static __always_inline struct go_link *go_link(u32 tgid, u64 address)
+{
+	struct go_link_key key = { .address = address, .tgid = tgid };
+
+	return bpf_map_lookup_elem(&rt_go_link, &key);
+}
+
+static __always_inline void go_link_set(u32 tgid, u64 address, u64 to, u64 cookie)
+{
+	struct go_link_key key = { .address = address, .tgid = tgid };
+	struct go_link link = { .to = to, .cookie = cookie };
+
+	bpf_map_update_elem(&rt_go_link, &key, &link, BPF_ANY);
+}
+
+/* The goroutine `g` has read a stream of the connection. */
+static __always_inline void go_reads_stream(u32 tgid, u64 g, u64 sk)
+{
+	struct go_link *object = go_link(tgid, g);
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+
+	if (object && conn)
+		go_link_set(tgid, object->to, sk, conn->cookie);
+}
+
 static __always_inline struct unit unit_goroutine(u32 tgid, u64 g)
 {
 	return (struct unit){ .tgid = tgid, .kind = RT_UNIT_GOROUTINE, .id = g };

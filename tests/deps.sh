@@ -23,7 +23,7 @@ packages() {
 	servers)
 		echo python3-uvicorn python3-fastapi python3-uvloop python3-httptools python3-aiohttp \
 			python3-hypercorn python3-tornado python3-gevent python3-websockets \
-			python3-waitress python3-cheroot python3-zmq golang-go nodejs node-express \
+			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 nodejs node-express \
 			libtomcat10-embed-java libjakarta-annotation-api-java puma supervisor nginx-light
 		;;
 	# another distribution of Node brings npm without Debian's package

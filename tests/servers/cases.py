@@ -133,4 +133,29 @@ POOLS = [
     Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff"),
 ]
 
-CASES = THREADS + TOMCAT + TLS + ASYNCIO + GO + RELAYED + ENGINE + POOLS + REPORTED
+def go_h2(name, kind, flags="", command=("{build}/h2_server",), packages=(), **settings):
+    options = {"http2": True, "grpc": kind == "grpc"}
+    return Case(name, list(command),
+                ["golang-go", "golang-golang-x-net-dev", "golang-google-grpc-dev", "python3-h2", *packages],
+                ["GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE={build}/../gocache "
+                 f"go build {flags} -o {{build}}/h2_server {{here}}/h2_server.go"],
+                unit="unit", env={"KIND": kind}, options=options, **settings)
+
+
+def hypercorn_h2(name, options, **settings):
+    return Case(name, ["/usr/bin/hypercorn", "--bind", "127.0.0.1:{port}", "asgi_app:application"],
+                ["python3-hypercorn", "python3-h2"], unit="unit", env={"PYTHONPATH": "{here}"},
+                options={"http2": True, **options}, **settings)
+
+
+HTTP2 = [
+    go_h2("go-h2c", "h2c"),
+    go_h2("go-grpc", "grpc"),
+    go_h2("go-grpc-pie-stripped", "grpc", "-buildmode=pie -ldflags='-s -w'"),
+    go_h2("nginx-go-grpc", "grpc", command=("{here}/nginx_grpc",), packages=("nginx-light",)),
+    hypercorn_h2("hypercorn-h2c-single", {"per_connection": 1, "cancel": False}),
+    # which of several streams on one connection a task is for, is not known
+    hypercorn_h2("hypercorn-h2c", {}, recall=0),
+]
+
+CASES = THREADS + TOMCAT + TLS + ASYNCIO + GO + HTTP2 + RELAYED + ENGINE + POOLS + REPORTED

@@ -8,6 +8,7 @@ own output is compared: that tests the case, not reqtap.
 """
 import argparse
 import asyncio
+import importlib
 import json
 import os
 import re
@@ -181,7 +182,8 @@ async def drive(case, folder, reqtap, plan):
     server = Server(case, folder, port, upstream_port, reqtap)
     try:
         for connections, each in plan:
-            more, bad = await load.run(port, connections, each, case.options)
+            run = importlib.import_module("load_h2" if case.options.get("http2") else "load").run
+            more, bad = await run(port, connections, each, case.options)
             sent.update(more)
             errors += bad
         await asyncio.sleep(case.options.get("linger_s", 0.3))
