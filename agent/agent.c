@@ -16,6 +16,7 @@
 #include "agent/log.h"
 #include "agent/overview.h"
 #include "agent/node.h"
+#include "agent/rights.h"
 #include "agent/running.h"
 #include "agent/request_id.h"
 #include "agent/runtime.h"
@@ -419,6 +420,8 @@ static int set_up(struct agent *agent)
 	drain.pipeline = agent->pipeline;
 	agent->drain = drain__new(agent->loop, &drain, &err);
 	if (agent->drain)
+		err = rights__drop();
+	if (!err) /* it starts threads, which have what this one has */
 		err = set_up_view(agent);
 	if (err)
 		return err;

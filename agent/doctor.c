@@ -2,7 +2,6 @@
 #include "agent/doctor.h"
 
 #include <errno.h>
-#include <cap-ng.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "agent/probe.h"
+#include "agent/rights.h"
 #include "agent/survey.h"
 #include "agent/tracepoint.h"
 
@@ -59,36 +59,14 @@ static void check_btf(struct doctor_report *report)
 
 static void check_capabilities(struct doctor_report *report)
 {
-	static const struct {
-		unsigned capability;
-		const char *name;
-		const char *what;
-		enum doctor_state without;
-		bool admin_does; /* CAP_SYS_ADMIN holds it too */
-	} needed[] = {
-		{ CAP_BPF, "CAP_BPF", "load programs", DOCTOR_CANNOT, true },
-		{ CAP_PERFMON, "CAP_PERFMON", "attach them", DOCTOR_CANNOT, true },
-		{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
-		  "read the environment and root of other users' processes", DOCTOR_LESS, false },
-		{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
-		  "name new containers by their cgroup's id, and read their files", DOCTOR_LESS,
-		  false },
-		{ CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE",
-		  "open the runtimes that processes map, for ids across await and goroutines",
-		  DOCTOR_LESS, true },
-	};
+	for (const struct right *right = rights; right->name; right++) {
+		bool has = rights__has(right);
+		enum doctor_state without = right->vital ? DOCTOR_CANNOT : DOCTOR_LESS;
+		struct doctor_check *check = add(report, right->name, has ? DOCTOR_OK : without);
 
-	capng_get_caps_process();
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		bool has = capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability) ||
-			   (needed[i].admin_does &&
-			    capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN));
-		struct doctor_check *check =
-			add(report, needed[i].name, has ? DOCTOR_OK : needed[i].without);
-
-		say(check->found, has ? "there, to %s" : "missing, to %s", needed[i].what);
+		say(check->found, has ? "there, to %s" : "missing, to %s", right->what);
 		if (!has)
-			say(check->mend, "run as root, or give the process %s", needed[i].name);
+			say(check->mend, "run as root, or give the process %s", right->name);
 	}
 }
 

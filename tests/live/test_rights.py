@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What rights `reqtap agent` keeps when all is attached, and that containers and runtimes that come later need no more."""
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import tap
+from node_rig import PYTHON, Agent, Cgroup, until
+
+NAME = f"/reqtap-rights-{os.getpid()}"
+# linux/capability.h: DAC_READ_SEARCH, NET_BIND_SERVICE, SYS_PTRACE, PERFMON, BPF, CHECKPOINT_RESTORE
+KEPT = sum(1 << n for n in (2, 10, 19, 38, 39, 40))
+SYS_ADMIN, STANDS_IN_FOR = 1 << 21, 1 << 38 | 1 << 39 | 1 << 40
+
+
+def tasks(pid):
+    """What /proc says of each thread."""
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        yield dict(line.split(":\t", 1) for line in status.read_text(encoding="ascii").splitlines() if ":\t" in line)
+
+
+@tap.test("what is not needed any more is given up, by every thread, and later containers are captured all the same")
+def _():
+    own = int(next(tasks(os.getpid()))["CapEff"], 16)
+    allowed = KEPT if own & STANDS_IN_FOR == STANDS_IN_FOR else KEPT | SYS_ADMIN
+    with tempfile.TemporaryDirectory(prefix="reqtap-rights-") as state, \
+            Agent("--cgroup", NAME, "--state-dir", state, "--listen", "127.0.0.1:0") as agent, Cgroup(NAME) as group:
+        found = list(tasks(agent.process.pid))
+        assert len(found) > 1, found
+        for task in found:
+            for which in ("CapEff", "CapPrm", "CapBnd"):
+                assert int(task[which], 16) == own & allowed, (which, task)
+            assert task["NoNewPrivs"] == "1", task
+        server = group.start("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c",
+                             "import asyncio\nprint('late', flush=True)\ninput()", stdin=subprocess.PIPE,
+                             env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"})
+
+        def runtimes():
+            told = subprocess.run([tap.REQTAP, "status", "-j", "--state-dir", state], capture_output=True, text=True,
+                                  timeout=30, check=False).stdout
+            return json.loads(told)["runtimes"] if told else []
+        assert until(lambda: any(r["processes"] and "not_followed" not in r for r in runtimes())), (runtimes(), agent.log)
+        server.communicate(b"\n", timeout=30)
+        assert agent.wait_for(1), agent.log
+        record = agent.records()[0]
+        assert record["body"] == "late" and record["attributes"]["model_id"] == "m1", record
+        assert agent.stop() == 0, agent.log
+
+
+tap.main()
