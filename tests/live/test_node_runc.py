@@ -123,6 +123,39 @@ def _():
         assert "queue-proxy" not in node.messages(), node.messages()
 
 
+@test("the dynamic environment file changes: the next lines say so, without a restart, and a record")
+def _():
+    with ApiServer() as api, agent(api) as node, tempfile.TemporaryDirectory() as home:
+        uid = str(uuid.uuid4())
+        with Runc(home, uid, "model", "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.1; done") as container:
+            # as the kubelet lays out what it mounts: a link to a directory, which it replaces as a whole
+            folder = container.bundle / "rootfs/etc/b10_dynamic_config"
+            folder.mkdir(parents=True)
+            (folder / "environment").symlink_to("..data/environment")
+
+            def promote(environment):
+                (folder / f"..{environment}").mkdir()
+                (folder / f"..{environment}/environment").write_text(json.dumps({"name": environment}),
+                                                                    encoding="ascii")
+                (folder / "..next").symlink_to(f"..{environment}")
+                (folder / "..next").rename(folder / "..data")
+            promote("staging")
+            api.put(pod(uid, "model-1-ng7v7", [("model", container.id)], {"baseten.co/model-id": "m"}))
+            container.start()
+
+            def environments():
+                return [r["attributes"].get("environment") for r in node.records() if r["scope"] == "reqtap.serving"]
+            assert until(lambda: "staging" in environments(), 20), (environments(), node.log)
+            promote("production")
+            assert until(lambda: "production" in environments(), 20), (environments(), node.log)
+            records = sorted(node.records(), key=lambda r: r["time_unix_nano"])
+            lines = [r["attributes"].get("environment") for r in records if r["scope"] == "reqtap.serving"]
+            assert lines == sorted(lines, key=["staging", "production"].index), lines
+            told = [r for r in records if "promoted" in r["body"]]
+            assert [r["body"] for r in told] == ["replica ng7v7 promoted to production from staging"], told
+            assert told[0]["attributes"]["environment"] == "production" and told[0]["scope"] == "reqtap.deploy", told
+
+
 @test("what a container wrote before it was killed for its memory, or deleted under load, is there")
 def _():
     with ApiServer() as api, agent(api) as node, tempfile.TemporaryDirectory() as home:
