@@ -70,6 +70,22 @@ static void check_capabilities(struct doctor_report *report)
 	}
 }
 
+/* The one thing that a capability of the list may not be enough for. */
+static void check_uprobes(struct doctor_report *report)
+{
+	int err = rights__try_uprobe();
+	struct doctor_check *check = add(report, "uprobes", err ? DOCTOR_LESS : DOCTOR_OK);
+
+	say(check->found, "%s",
+	    err ? "the kernel does not attach to programs' functions" : "programs' functions");
+	if (err == -EACCES || err == -EPERM)
+		say(check->mend,
+		    "give the process CAP_SYS_ADMIN: kernels since July 2025 ask for it; ids "
+		    "across await, goroutines and TLS are off without");
+	else if (err)
+		say(check->mend, "boot a kernel built with CONFIG_UPROBE_EVENTS=y");
+}
+
 static void check_lockdown(struct doctor_report *report)
 {
 	char text[64] = "";
@@ -245,6 +261,7 @@ void doctor__examine(struct doctor_report *ret, bool load)
 	check_kernel(ret);
 	check_btf(ret);
 	check_capabilities(ret);
+	check_uprobes(ret);
 	check_lockdown(ret);
 	check_tracefs(ret);
 	check_cgroup(ret);

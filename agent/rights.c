@@ -3,8 +3,12 @@
 
 #include <cap-ng.h>
 #include <errno.h>
-#include <stddef.h>
+#include <linux/perf_event.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* All of them serve containers and runtimes that come later, so none ends with the attach. */
 const struct right rights[] = {
@@ -31,6 +35,44 @@ bool rights__has(const struct right *right)
 	return has(right->capability) || (right->admin_does && has(CAP_SYS_ADMIN));
 }
 
+int rights__try_uprobe(void)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.disabled = 1,
+		.uprobe_path = (uintptr_t) "/proc/self/exe",
+	};
+	FILE *type = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
+	int fd = -ENOENT;
+
+	if (type && fscanf(type, "%u", &attr.type) == 1) {
+		fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+		if (fd < 0)
+			fd = -errno;
+	}
+	if (type)
+		fclose(type);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/* To be called with it permitted: whether the same goes without it. */
+static bool admin_is_needed(void)
+{
+	int with = rights__try_uprobe(), without;
+
+	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+	if (capng_apply(CAPNG_SELECT_CAPS))
+		return true;
+	without = rights__try_uprobe();
+	for (const struct right *right = rights; right->name; right++)
+		if (right->admin_does && !has(right->capability))
+			return true;
+	return !with && without;
+}
+
 static void keep(unsigned capability)
 {
 	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, capability);
@@ -39,24 +81,22 @@ static void keep(unsigned capability)
 int rights__drop(void)
 {
 	/* not of the table: --listen may name a port below 1024 */
-	bool binds, bounds, admin, stands_in = false, held[sizeof(rights) / sizeof(rights[0])];
+	bool binds, bounds, admin, held[sizeof(rights) / sizeof(rights[0])];
 
 	if (capng_get_caps_process())
 		return -EPERM;
 	binds = has(CAP_NET_BIND_SERVICE);
 	bounds = has(CAP_SETPCAP);
-	admin = has(CAP_SYS_ADMIN);
-	for (size_t i = 0; rights[i].name; i++) {
+	for (size_t i = 0; rights[i].name; i++)
 		held[i] = has(rights[i].capability);
-		stands_in = stands_in || (rights[i].admin_does && !held[i]);
-	}
+	admin = has(CAP_SYS_ADMIN) && admin_is_needed();
 	capng_clear(bounds ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
 	for (size_t i = 0; rights[i].name; i++)
 		if (held[i])
 			keep(rights[i].capability);
 	if (binds)
 		keep(CAP_NET_BIND_SERVICE);
-	if (admin && stands_in)
+	if (admin)
 		keep(CAP_SYS_ADMIN);
 	if (capng_apply(bounds ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS))
 		return -EPERM;

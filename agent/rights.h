@@ -23,8 +23,16 @@ extern const struct right rights[];
 bool rights__has(const struct right *right);
 
 /*
+ * Tries to attach to a function of this program: 0, or why the kernel does not let it. Since July
+ * 2025 (ba677dbe77af, and in stable kernels of then) it wants CAP_SYS_ADMIN for that, no longer
+ * CAP_PERFMON.
+ */
+int rights__try_uprobe(void);
+
+/*
  * Gives up what is not in `rights`, for good, in this thread and those that it starts: to be called
- * before the first. CAP_SYS_ADMIN stays where it stands in for one of them. 0 or negative errno.
+ * before the first. CAP_SYS_ADMIN stays where one of them is not enough without it. 0 or negative
+ * errno.
  */
 int rights__drop(void);
 
