@@ -81,6 +81,7 @@ static const struct attachment both_plans[] = {
 	{ "rt_wait_poll", "sys_enter_pselect6", 0, false },
 	{ "rt_wait_poll", "sys_enter_accept", 0, true },
 	{ "rt_wait_poll", "sys_enter_accept4", 0, false },
+	{ "rt_wait_arm", "sys_enter_epoll_ctl", 0, false },
 	{ "rt_wait_futex", "sys_enter_futex", 0, false },
 	{ "rt_enter_mmap", "sys_enter_mmap", 0, false },
 	{ "rt_exit_mmap", "sys_exit_mmap", 0, false },

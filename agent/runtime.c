@@ -11,6 +11,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 #include "agent/golang.h"
+#include "agent/java.h"
 #include "agent/mapping.h"
 #include "agent/openssl.h"
 #include "agent/python.h"
@@ -24,7 +25,7 @@
 #define UNUSED_TICKS 2 /* a process may be between its fork and its exec */
 
 static const struct runtime_kind *const all_kinds[] = { &python_runtime, &golang_runtime,
-							&openssl_runtime, NULL };
+							&openssl_runtime, &java_runtime, NULL };
 
 struct file_key {
 	uint64_t device;

@@ -8,7 +8,14 @@
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";
 
-enum { TCP_FIN_WAIT1 = 4, TCP_CLOSE = 7, TCP_LAST_ACK = 9, TCP_LISTEN = 10 };
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_FIN_WAIT1 = 4,
+	TCP_CLOSE = 7,
+	TCP_CLOSE_WAIT = 8,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10
+};
 
 SEC("raw_tp/inet_sock_set_state")
 int rt_sock_state(u64 *ctx)
@@ -28,11 +35,16 @@ int rt_sock_state(u64 *ctx)
 			bpf_map_delete_elem(&rt_listen, &listen);
 		return 0;
 	}
-	if (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE)
+	if (state != TCP_FIN_WAIT1 && state != TCP_LAST_ACK && state != TCP_CLOSE &&
+	    state != TCP_CLOSE_WAIT)
 		return 0;
 	conn = bpf_map_lookup_elem(&rt_conn, &key);
 	if (!conn)
 		return 0;
+	if (state == TCP_CLOSE_WAIT) {
+		pool_loses(conn);
+		return 0;
+	}
 	if (state != TCP_CLOSE) /* which may be the peer's doing, in any thread's time */
 		handoff_gives_back(bpf_get_current_pid_tgid());
 	/* our side closes: that is how a response without a length ends (RFC 9112, section 6.3) */
@@ -40,6 +52,11 @@ int rt_sock_state(u64 *ctx)
 		conn_answered(conn, RT_REQUEST_ANSWERED);
 	if (state != TCP_CLOSE)
 		return 0;
+	if (conn->direction == CONN_IN && conn->in.state != HTTP_TWO &&
+	    (old_state == TCP_ESTABLISHED || old_state == TCP_CLOSE_WAIT)) {
+		conn_reset(conn);
+		return 0;
+	}
 	conn_end_all(conn, RT_REQUEST_ABORTED);
 	http2_close(key);
 	bpf_map_delete_elem(&rt_conn, &key);

@@ -16,7 +16,7 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 4
+#define RT_CONTRACT 5
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
@@ -297,6 +297,8 @@ enum rt_owner_flags {
 	RT_OWNER_PROVEN = 1 << 5,  /* reader that has answered what it read */
 	RT_OWNER_PASSES = 1 << 6,  /* reader whose requests others answer */
 	RT_OWNER_PARTIAL = 1 << 7, /* reader that has not read all of the request's body */
+	RT_OWNER_BORN = 1 << 8,    /* started by the request's process: it may be a pool's thread */
+	RT_OWNER_SHARES = 1 << 9,  /* thread that waits for events in turns with others */
 };
 
 struct owner {
@@ -313,6 +315,7 @@ enum rt_runtime_kind {
 	RT_RUNTIME_PYTHON,
 	RT_RUNTIME_GO,
 	RT_RUNTIME_OPENSSL, /* no unit: it shows the requests inside TLS; no offsets */
+	RT_RUNTIME_JAVA,    /* threads are its units, also those that share a selector */
 	RT_RUNTIME_KINDS,
 };
 

@@ -136,6 +136,8 @@ static __always_inline void exit_message(s64 ret)
 		return;
 	if (call->op == INFLIGHT_RECEIVE && ret == 0)
 		received_end(call->sk);
+	else if (ret == -EPIPE || ret == -ECONNRESET)
+		sent_in_vain(call->sk, call->key.inode);
 	else if (ret <= 0)
 		;
 	else if (call->op == INFLIGHT_WRITE)

@@ -5,7 +5,7 @@
  * job. A job begins where the thread is seen to take up new work:
  *   - a thread that reads for others wakes it from a wait without a time limit;
  *   - it has answered, and gives the connection back: by the eventfd or pipe that wakes its
- *     reader, or by closing it.
+ *     reader, by epoll_ctl, or by closing it.
  * Nothing else begins one. What a thread writes between its response and the next begin may be
  * the old request's or the next one's, and belongs to neither. A mutex is waited for with
  * FUTEX_WAIT, the interpreter lock with a time limit: neither hands anything over.
@@ -15,6 +15,7 @@
 #ifndef REQTAP_HANDOFF_BPF_H
 #define REQTAP_HANDOFF_BPF_H
 
+#include "bpf/pool.bpf.h"
 #include "bpf/ring.bpf.h"
 #include "bpf/unit.bpf.h"
 
@@ -31,6 +32,7 @@ struct job {
 	u64 request;  /* the last one that it answered */
 	u64 wait;     /* futex that it waits for; 0: none */
 	u64 wait_ns;
+	u64 floor_ns; /* requests read before were taken from the queue before the job began */
 	u64 met_request;
 	u32 flags;
 	u32 met; /* enum handoff_met, in the present call */
@@ -44,21 +46,6 @@ struct {
 	__type(key, u64);
 	__type(value, struct job);
 } rt_job __weak SEC(".maps");
-
-/* A process some of whose threads read for others, or seem to. */
-struct pool {
-	u64 blurred_ns; /* last response that a thread wrote for another's work: whose is not known
-			 */
-	u32 hands_over; /* seen to, not only an event loop that reads */
-	u32 reserved;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u32);
-	__type(value, struct pool);
-} rt_pool __weak SEC(".maps");
 
 struct wake_key {
 	u64 address;
@@ -94,20 +81,13 @@ static __always_inline struct job *job_get(u64 id)
 	return bpf_map_lookup_elem(&rt_job, &id);
 }
 
-static __always_inline struct pool *pool_get(u32 tgid)
+static __always_inline void job_begin(struct job *job, u32 tgid)
 {
-	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid), none = {};
+	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid);
 
-	if (pool)
-		return pool;
-	bpf_map_update_elem(&rt_pool, &tgid, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&rt_pool, &tgid);
-}
-
-static __always_inline void job_begin(struct job *job)
-{
 	job->begin_ns = bpf_ktime_get_boot_ns();
 	job->line_ns = 0;
+	job->floor_ns = pool ? pool->answered_ns : 0;
 }
 
 /* The waiting lines of a thread: those since `from` are of `seq`, the others of no request. */
@@ -159,7 +139,7 @@ static __always_inline void reader_answers(const struct request *request, u64 id
 		owner->flags |= RT_OWNER_PROVEN;
 		handoff_settle(id, request->container, request->seq, request->begin_ns);
 	}
-	if (pool && (owner->flags & RT_OWNER_LOOP))
+	if (pool && (owner->flags & (RT_OWNER_LOOP | RT_OWNER_SHARES)) == RT_OWNER_LOOP)
 		pool->blurred_ns = now;
 	else if (pool)
 		job_answers(id, request->seq);
@@ -180,7 +160,8 @@ static __always_inline void reader_passes(const struct request *request)
 }
 
 /* The current thread answers what another one read. */
-static __always_inline void worker_answers(const struct request *request, u64 id, u64 now)
+static __always_inline void worker_answers(const struct request *request, u64 id, u64 now,
+					   u64 read_ns)
 {
 	struct unit thread = unit_thread(id >> 32, id);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
@@ -199,8 +180,11 @@ static __always_inline void worker_answers(const struct request *request, u64 id
 	from = job->begin_ns;
 	if (from < request->begin_ns) /* at work before the request was read: for something else */
 		from = job->line_ns && job->line_ns < request->begin_ns ? 0 : request->begin_ns;
-	if (!job->begin_ns || job->begin_ns <= pool->blurred_ns)
+	if (!job->begin_ns || job->begin_ns <= pool->blurred_ns ||
+	    pool_lost(pool, job->floor_ns, read_ns))
 		from = 0;
+	if (pool->answered_ns < request->begin_ns)
+		pool->answered_ns = request->begin_ns;
 	handoff_settle(id, request->container, from ? request->seq : 0, from);
 	job_answers(id, request->seq);
 	unit_own(&thread, request->seq, RT_OWNER_HANDOFF);
@@ -210,18 +194,20 @@ static __always_inline void worker_answers(const struct request *request, u64 id
  * The head of the response to `seq` has been sent by the current thread. Where that runs finer
  * units, it is no evidence: goroutines change threads.
  */
-static __always_inline void handoff_response(u64 seq)
+static __always_inline void handoff_response(u64 seq, u64 sk)
 {
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
 	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
 
 	if (!request || request->tgid != id >> 32 ||
 	    unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
 		return;
+	pool_finds(id >> 32, seq);
 	if (request->tid == (u32)id)
 		reader_answers(request, id, now);
 	else
-		worker_answers(request, id, now);
+		worker_answers(request, id, now, conn ? conn->read_ns : now);
 }
 
 /* The current thread has woken a reader, or closed a connection. */
@@ -232,7 +218,7 @@ static __always_inline void handoff_gives_back(u64 id)
 	if (!job || !(job->flags & JOB_ANSWERED) || request_open(job->request))
 		return;
 	job->flags &= ~JOB_ANSWERED;
-	job_begin(job);
+	job_begin(job, id >> 32);
 }
 
 /*
@@ -247,7 +233,8 @@ static __always_inline void handoff_reads(u64 id, u64 sk)
 
 	if (!owner || unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
 		return;
-	if (owner->flags & RT_OWNER_LOOP) {
+	if ((owner->flags & RT_OWNER_LOOP) &&
+	    (!(owner->flags & RT_OWNER_SHARES) || (owner->flags & RT_OWNER_PASSES))) {
 		pool_get(id >> 32);
 		return;
 	}
@@ -256,7 +243,9 @@ static __always_inline void handoff_reads(u64 id, u64 sk)
 		return;
 	job->begin_ns = 0;
 	job->flags &= ~JOB_ANSWERED;
-	if (!(owner->flags & RT_OWNER_PROVEN) && (job->flags & JOB_ACCEPTS) && sock_nonblocking(sk))
+	if ((owner->flags & RT_OWNER_SHARES) ||
+	    (!(owner->flags & RT_OWNER_PROVEN) && (job->flags & JOB_ACCEPTS) &&
+	     sock_nonblocking(sk)))
 		owner->flags |= RT_OWNER_TENTATIVE;
 }
 
@@ -333,7 +322,7 @@ __weak int handoff_follow(u64 sk)
 	if (met & HANDOFF_SENDS)
 		unit_answers(id >> 32, sk);
 	if (met & HANDOFF_ANSWERS)
-		handoff_response(request);
+		handoff_response(request, sk);
 	return 0;
 }
 
@@ -387,7 +376,7 @@ static __always_inline void handoff_awakes(u64 id)
 	owner = bpf_map_lookup_elem(&rt_owner, &thread);
 	if (owner && (owner->flags & RT_OWNER_READER) && request_open(owner->request))
 		return;
-	job_begin(job);
+	job_begin(job, id >> 32);
 }
 
 /*
@@ -412,6 +401,14 @@ static __always_inline bool handoff_doubt(u64 id, u64 *request, u8 *kind)
 		*kind = RT_UNIT_HANDOFF;
 		return false;
 	}
+	if (*request && (flags & RT_OWNER_BORN)) {
+		*request = 0;
+		*kind = RT_UNIT_NONE;
+		job = job_get(id);
+		if (job)
+			job->flags |= JOB_DOUBTED;
+		return job;
+	}
 	open = (flags & RT_OWNER_READER) && request_open(*request);
 	pool = bpf_map_lookup_elem(&rt_pool, &tgid);
 	partial = pool && (flags & RT_OWNER_PARTIAL);
@@ -431,6 +428,21 @@ static __always_inline bool handoff_doubt(u64 id, u64 *request, u8 *kind)
 	if (!job->line_ns)
 		job->line_ns = bpf_ktime_get_boot_ns();
 	return true;
+}
+
+/*
+ * The current thread ends. One that was born inside a request, and has neither outlived it nor
+ * waited for work, has worked for it alone: a pool's thread, born there, goes on to others' work.
+ */
+static __always_inline void handoff_exits(u64 id, u64 container)
+{
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+
+	if (owner && (owner->flags & RT_OWNER_BORN))
+		handoff_settle(id, container, owner_request(owner, bpf_ktime_get_boot_ns()), 0);
+	bpf_map_delete_elem(&rt_owner, &thread);
+	bpf_map_delete_elem(&rt_job, &id);
 }
 
 #endif

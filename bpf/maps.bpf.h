@@ -186,6 +186,10 @@ struct conn {
 	u64 pending[CONN_PENDING];        /* requests without a complete response, oldest first */
 	u8 pending_is_head[CONN_PENDING]; /* a HEAD request: its response has no body */
 	u64 last, previous;               /* the newest request, and the one before */
+	u64 read_ns; /* when the newest one had been read wholly, or its head so far */
+	u64 vain;    /* reset by the client: the request whose answer will be refused; 0: none */
+	u32 reset;
+	u32 left; /* the client did, before the newest one's response; bpf/pool.bpf.h */
 	struct http in;
 	struct http out;
 	struct http2 in2; /* in the state HTTP_TWO */

@@ -96,6 +96,7 @@ int rt_exec(void *ctx)
 	if (!id)
 		return 0;
 	runtime_forget(bpf_get_current_pid_tgid() >> 32);
+	unit_executes();
 	first = !bpf_map_update_elem(&rt_started, &id, &yes, BPF_NOEXIST);
 	if (first || started_inside(task)) {
 		stream_register(1, id, !first);
@@ -123,7 +124,7 @@ int rt_fork(struct task_newtask *ctx)
 		runtime_fork(parent >> 32, tgid);
 	from = unit_current(parent >> 32, parent);
 	to = unit_thread(tgid, tid);
-	unit_inherit(&from, &to, bpf_ktime_get_boot_ns());
+	unit_bears(&from, &to, parent >> 32);
 	return 0;
 }
 
@@ -132,7 +133,6 @@ int rt_process_exit(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 id = bpf_get_current_pid_tgid(), container = container_current(id >> 32);
-	struct unit thread = unit_thread(id >> 32, id);
 	u32 tgid = id >> 32;
 	bool last;
 
@@ -140,8 +140,7 @@ int rt_process_exit(void *ctx)
 		return 0;
 	last = BPF_CORE_READ(task, signal, live.counter) == 0;
 	bpf_map_delete_elem(&rt_inflight, &id);
-	bpf_map_delete_elem(&rt_owner, &thread);
-	bpf_map_delete_elem(&rt_job, &id);
+	handoff_exits(id, container);
 	process_event(RT_EVENT_EXIT, task, container, last ? RT_PROCESS_LAST_THREAD : 0);
 	if (last) {
 		bpf_map_delete_elem(&rt_process, &tgid);

@@ -11,6 +11,9 @@
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
+#define EPIPE 32
+#define ECONNRESET 104
+
 #define SCAN_BLOCK 32   /* a multiple of 8 */
 #define SCAN_STEPS 2048 /* a call's heads beyond 64 KiB are not followed */
 
@@ -30,8 +33,22 @@ static __always_inline void conn_answered(struct conn *conn, u32 state)
 /* The connection is gone, or its responses cannot be followed. */
 static __always_inline void conn_end_all(struct conn *conn, u32 state)
 {
+	if (state == RT_REQUEST_ABORTED)
+		pool_loses(conn);
 	for (int i = 0; i < CONN_PENDING; i++)
 		conn_answered(conn, state);
+}
+
+/*
+ * The client has reset the connection. What had arrived can still be read, so that the entry
+ * stays: of a socket that is closed the kernel no longer says that it was accepted.
+ */
+static __always_inline void conn_reset(struct conn *conn)
+{
+	conn->reset = 1;
+	if (conn->pending_count)
+		conn->vain = conn->pending[conn->pending_head & (CONN_PENDING - 1)];
+	conn_end_all(conn, RT_REQUEST_ABORTED);
 }
 
 /* Pipelining: the requests that are not answered yet have another one behind them. */
@@ -65,9 +82,13 @@ static __always_inline void request_begin(struct conn *conn, u64 sk)
 	conn->pending[slot] = seq;
 	conn->pending_is_head[slot] = conn->in.method_head;
 	conn->pending_count++;
+	conn->read_ns = conn->draft.begin_ns;
+	conn->left = 0;
 	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
 	handoff_meets(conn->pending_count > 1 ? 0 : seq, HANDOFF_READS);
 	request_announce(&conn->draft, seq);
+	if (conn->reset)
+		conn_reset(conn);
 }
 
 /* A complete message: the machine is between messages again. */
@@ -77,6 +98,7 @@ static __always_inline void conn_message_end(struct conn *conn, bool sent)
 		conn_answered(conn, RT_REQUEST_ANSWERED);
 		http__begin(&conn->out, &conn->unused);
 	} else {
+		conn->read_ns = bpf_ktime_get_boot_ns();
 		if (conn->pending_count)
 			handoff_meets(conn->pending[(conn->pending_head + conn->pending_count - 1) &
 						    (CONN_PENDING - 1)],
@@ -304,6 +326,21 @@ static __always_inline void received_end(u64 sk)
 		conn->in.state = HTTP_OTHER;
 	if (conn && conn->in.state == HTTP_TWO && sk >> 63 && sock_is_unix((void *)sk))
 		http2_close(sk);
+	if (conn)
+		pool_loses(conn);
+}
+
+/* An answer to who has reset the connection: nothing is sent, but it shows who worked on it. */
+static __always_inline void sent_in_vain(u64 sk, u64 cookie)
+{
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+
+	if (!conn || conn->cookie != cookie || !conn->vain)
+		return;
+	job_get(bpf_get_current_pid_tgid());
+	handoff_meets(conn->vain, HANDOFF_ANSWERS);
+	conn->vain = 0;
+	handoff_follow(sk);
 }
 
 #endif

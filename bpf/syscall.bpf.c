@@ -174,16 +174,35 @@ static __always_inline bool message_read(u64 address, struct moved *ret)
 	return true;
 }
 
+static __always_inline void refused(u32 fd)
+{
+	struct file *file = task_file(fd);
+	struct stream_key key;
+	struct sock *sk;
+
+	if (!file || (file_key(file, &key) & S_IFMT) != S_IFSOCK)
+		return;
+	sk = file_sock(file);
+	if (sk)
+		sent_in_vain((u64)sk, key.inode);
+}
+
 /* write, sendto, writev, pwritev2, sendmsg */
 SEC("tp")
 int rt_exit_sent(struct syscall_exit *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), container;
+	bool vain = ctx->ret == -EPIPE || ctx->ret == -ECONNRESET;
 	struct moved moved = { .bytes = ctx->ret };
 	struct args args;
 
-	if (ctx->ret <= 0 || !(container = container_called(id)) || !args_read(id, &args))
+	if ((ctx->ret <= 0 && !vain) || !(container = container_called(id)) ||
+	    !args_read(id, &args))
 		return 0;
+	if (vain) {
+		refused(args.at[0]);
+		return 0;
+	}
 	moved.fd = args.at[0];
 	moved.base = args.at[1];
 	if (ctx->nr == rt_nr[RT_SHAPE_WRITEV] || ctx->nr == rt_nr[RT_SHAPE_PWRITEV2])

@@ -93,14 +93,29 @@ static __always_inline void unit_own(const struct unit *unit, u64 request, u32 f
 		count(RT_OWNER_FULL);
 }
 
-/* `child` is started by `parent`: it works for the same request, or for none. */
-static __always_inline void unit_inherit(const struct unit *parent, const struct unit *child,
-					 u64 now)
+/*
+ * A thread or a forked process is born. In the process that reads requests it may be a pool's, and
+ * take others' work from its memory: bpf/handoff.bpf.h.
+ */
+static __always_inline void unit_bears(const struct unit *parent, const struct unit *child,
+				       u32 tgid)
 {
-	u64 request = unit_request(parent, now);
+	u64 seq = unit_request(parent, bpf_ktime_get_boot_ns());
+	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
 
 	if (request)
-		unit_own(child, request, 0);
+		unit_own(child, seq, request->tgid == tgid ? RT_OWNER_BORN : 0);
+}
+
+/* Another program has none of that memory. */
+static __always_inline void unit_executes(void)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct unit thread = unit_thread(id >> 32, id);
+	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
+
+	if (owner)
+		owner->flags &= ~RT_OWNER_BORN;
 }
 
 /* The goroutine, or the thread; the contexts of Python come before. */
@@ -183,18 +198,59 @@ static __always_inline bool python_read_request(u32 tgid, u32 tid, u64 request, 
 	return true;
 }
 
+struct loop_key {
+	u32 tgid;
+	u32 fd;
+};
+
+struct loop {
+	u32 tid; /* who waited last */
+	u32 shared;
+};
+
+/* Where threads of Java wait for events. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct loop_key);
+	__type(value, struct loop);
+} rt_loop __weak SEC(".maps");
+
+/* The current thread waits for the events of `fd`: is it one of several that do so in turns? */
+static __always_inline bool loop_shared(u32 tgid, u32 tid, u32 fd)
+{
+	struct loop_key key = { .tgid = tgid, .fd = fd };
+	struct loop *loop, begun = { .tid = tid };
+
+	if (!runtime_get(tgid, RT_RUNTIME_JAVA))
+		return false;
+	loop = bpf_map_lookup_elem(&rt_loop, &key);
+	if (!loop) {
+		bpf_map_update_elem(&rt_loop, &key, &begun, BPF_ANY);
+		return false;
+	}
+	if (loop->tid != tid)
+		loop->shared = 1;
+	loop->tid = tid;
+	return loop->shared;
+}
+
 /*
  * The current code has read the start of `request` on the connection of `sk`.
  *
  * A thread with an event loop reads without blocking and runs many requests' code in turns: which
  * one a line belongs to, only a finer unit knows. It shows itself by waiting for events, or by
  * reading a request while another is unanswered; from then on its lines have no id by thread.
+ *
+ * Threads of Java that wait for events in turns are none of these: each serves what it read.
  */
 static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u64 sk)
 {
 	struct unit thread = unit_current(tgid, tid);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
-	u32 flags = owner ? owner->flags & (RT_OWNER_LOOP | RT_OWNER_PROVEN | RT_OWNER_PASSES) : 0;
+	u32 flags = owner ? owner->flags & (RT_OWNER_LOOP | RT_OWNER_PROVEN | RT_OWNER_PASSES |
+					    RT_OWNER_SHARES)
+			  : 0;
 
 	if (thread.kind == RT_UNIT_GOROUTINE) {
 		goroutine_reads(&thread, request);
@@ -205,8 +261,9 @@ static __always_inline void unit_read_request(u32 tgid, u32 tid, u64 request, u6
 	/* one whose body was not there yet may have been left to another thread */
 	if (owner && (owner->flags & RT_OWNER_READER) && !(owner->flags & RT_OWNER_PARTIAL) &&
 	    request_open(owner->request))
-		flags |= RT_OWNER_LOOP;
-	if ((flags & RT_OWNER_PASSES) || ((flags & RT_OWNER_LOOP) && sock_nonblocking(sk)))
+		flags |= RT_OWNER_LOOP | (flags & RT_OWNER_SHARES ? RT_OWNER_PASSES : 0);
+	if ((flags & RT_OWNER_PASSES) ||
+	    ((flags & RT_OWNER_LOOP) && !(flags & RT_OWNER_SHARES) && sock_nonblocking(sk)))
 		request = 0;
 	unit_own(&thread, request, RT_OWNER_READER | flags);
 }
@@ -239,22 +296,28 @@ static __always_inline void unit_answers(u32 tgid, u64 sk)
 /*
  * The current thread waits for new work: what it has answered is behind it, though its access
  * line, written before this wait, was not. A wait inside a handler (for a client call of its
- * own) ends nothing, since the request is open.
+ * own) ends nothing, since the request is open; but who shares its loop with others, and waits
+ * before it has answered, has left the answer to somebody else.
+ *
+ * `loop`: RT_OWNER_LOOP, and RT_OWNER_SHARES, of a wait for events; else 0.
  */
-static __always_inline void unit_waits(u32 tgid, u32 tid, bool event_loop)
+static __always_inline void unit_waits(u32 tgid, u32 tid, u32 loop)
 {
 	struct unit thread = unit_thread(tgid, tid);
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
 
-	if (event_loop)
+	if (loop)
 		python_callback_ends((u64)tgid << 32 | tid);
 	if (!owner) {
-		if (event_loop)
-			unit_own(&thread, 0, RT_OWNER_LOOP);
+		if (loop)
+			unit_own(&thread, 0, loop);
 		return;
 	}
-	if (event_loop)
-		owner->flags |= RT_OWNER_LOOP;
+	owner->flags |= loop;
+	if ((loop & RT_OWNER_SHARES) && request_open(owner->request)) {
+		owner->request = 0;
+		owner->flags |= RT_OWNER_PASSES;
+	}
 	if (owner->request && (owner->flags & RT_OWNER_READER) && !request_open(owner->request))
 		owner->request = 0;
 }

@@ -28,27 +28,43 @@ static __always_inline bool futex_wakes(u32 command)
 	       command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE;
 }
 
-static __always_inline int waits(bool event_loop)
-{
-	u64 id = bpf_get_current_pid_tgid();
-
-	if (container_current(id >> 32))
-		unit_waits(id >> 32, id, event_loop);
-	return 0;
-}
-
 /* epoll_wait, epoll_pwait, epoll_pwait2 */
 SEC("tp/wait")
-int rt_wait_epoll(void *ctx)
+int rt_wait_epoll(struct syscall_enter *ctx)
 {
-	return waits(true);
+	u64 id = bpf_get_current_pid_tgid();
+	u32 loop = RT_OWNER_LOOP;
+
+	if (!container_current(id >> 32))
+		return 0;
+	if (loop_shared(id >> 32, id, ctx->args[0]))
+		loop |= RT_OWNER_SHARES;
+	unit_waits(id >> 32, id, loop);
+	return 0;
 }
 
 /* poll, ppoll, select, pselect6, accept, accept4: of servers and of clients alike */
 SEC("tp/wait")
 int rt_wait_poll(void *ctx)
 {
-	return waits(false);
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (container_current(id >> 32))
+		unit_waits(id >> 32, id, 0);
+	return 0;
+}
+
+#define EPOLL_CTL_DEL 2
+
+/* epoll_ctl: who arms a connection again lets go of it */
+SEC("tp/wait")
+int rt_wait_arm(struct syscall_enter *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (ctx->args[1] != EPOLL_CTL_DEL && container_current(id >> 32))
+		handoff_gives_back(id);
+	return 0;
 }
 
 SEC("tp/wait")

@@ -24,7 +24,8 @@ packages() {
 		echo python3-uvicorn python3-fastapi python3-uvloop python3-httptools python3-aiohttp \
 			python3-hypercorn python3-tornado python3-gevent python3-websockets \
 			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 nodejs node-express \
-			libtomcat10-embed-java libjakarta-annotation-api-java puma supervisor nginx-light
+			libtomcat10-embed-java libjakarta-annotation-api-java libjetty9-java libservlet-api-java libnetty-java \
+			puma supervisor nginx-light
 		;;
 	# another distribution of Node brings npm without Debian's package
 	chart) echo python3-yaml python3-protobuf runc "$(command -v npm >/dev/null || echo npm)" ;;

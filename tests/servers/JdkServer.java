@@ -18,7 +18,7 @@ final class JdkServer {
 	public static void main(String[] args) throws IOException {
 		HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Truth.PORT), 256);
 		server.createContext("/", JdkServer::handle);
-		server.setExecutor(Executors.newFixedThreadPool(16));
+		server.setExecutor(Executors.newFixedThreadPool(Truth.POOL));
 		Truth.heartbeats();
 		server.start();
 	}

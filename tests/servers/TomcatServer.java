@@ -24,7 +24,7 @@ final class TomcatServer {
 		tomcat.setBaseDir(System.getenv("BUILD"));
 		tomcat.setPort(Truth.PORT);
 		tomcat.getConnector().setProperty("address", "127.0.0.1");
-		tomcat.getConnector().setProperty("maxThreads", "16");
+		tomcat.getConnector().setProperty("maxThreads", String.valueOf(Truth.POOL));
 		Context context = tomcat.addContext("", System.getenv("BUILD"));
 		Tomcat.addServlet(context, "work", new Work());
 		context.addServletMappingDecoded("/*", "work");

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 final class Truth {
 	static final String HEADER = "x-baseten-request-id";
 	static final int PORT = Integer.parseInt(System.getenv("PORT"));
+	static final int POOL = Integer.parseInt(System.getenv().getOrDefault("POOL", "16"));
 	private static final FileOutputStream truth = open();
 
 	private static FileOutputStream open() {
@@ -42,9 +43,19 @@ final class Truth {
 			try (InputStream in = new URL("http://" + System.getenv("UPSTREAM") + "/").openStream()) {
 				in.readAllBytes();
 			}
+		else if (part[1].equals("slow"))
+			pause(60);
 		info(System.out, token + " works", id);
 		info(System.err, token + " done", id);
 		return (token + "\n").getBytes(StandardCharsets.UTF_8);
+	}
+
+	static void pause(int milliseconds) {
+		try {
+			Thread.sleep(milliseconds);
+		} catch (InterruptedException e) {
+			Thread.currentThread().interrupt();
+		}
 	}
 
 	static void heartbeats() {

@@ -89,6 +89,8 @@ GO = [
     go("go-cgo-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w'", "{here}/locals.go"),
 ]
 
+ROUGH = {"rough": True}  # slow handlers, clients that leave, resets
+
 RELAYED = [
     Case("supervisord-nginx", ["{here}/supervised"], ["supervisor", "nginx-light"], unit="relay", access=1,
          env={"HERE": "{here}", "ONE_PIPE": "1"}),
@@ -127,10 +129,48 @@ REPORTED = [
     Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.7, access=1, options={"linger_s": 2}),
 ]
 
+
+def jars(*names):
+    return "".join(f":/usr/share/java/{name}.jar" for name in names)
+
+
+def pool(case, size, **settings):
+    """The same server with so many threads, and clients that leave."""
+    return replace(case, name=f"{case.name}-{size}", env={**case.env, "POOL": str(size)},
+                   options={**case.options, **ROUGH}, **settings)
+
+
+JETTY = java("jetty", "JettyServer", ["libjetty9-java", "libservlet-api-java"],
+             jars("jetty9-server", "jetty9-http", "jetty9-io", "jetty9-util", "servlet-api"))
+NETTY = java("netty-executor", "NettyServer", ["libnetty-java"],
+             jars(*(f"netty-{part}" for part in ("common", "buffer", "transport", "resolver", "handler", "codec", "codec-http"))),
+             unit="handoff", recall=0)  # its event loop writes the answers of all
+
+
+WAITRESS = Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress"], ["python3-waitress"], unit="handoff")
+
+
+def queue(back, **settings):
+    return Case(f"queue-{back}", ["{build}/queue"], ["g++"], ["g++ -O1 -o {build}/queue {here}/queue.cpp -lpthread"],
+                unit="handoff", env={"BACK": back}, **{"options": {"call": False}, **settings})
+
+
+# Where clients leave, some of a pool's lines have no id: which job they are of is open.
+SOME = 0.9
+
 POOLS = [
+    # its one thread serves one connection to its end, and its backlog is 5
+    pool(replace(THREADS[4], options={"connections_max": 10}), 1), pool(THREADS[4], 64),
+    pool(THREADS[5], 1), pool(THREADS[5], 64),
+    pool(TOMCAT[0], 64),
+    JETTY, pool(JETTY, 1, recall=SOME), pool(JETTY, 64, recall=SOME),
+    pool(NETTY, 1), pool(NETTY, 64),
+    WAITRESS, *(pool(WAITRESS, size, recall=SOME) for size in (1, 16, 64)),
+    *(pool(queue(back), size, recall=SOME) for back in ("arm", "wake") for size in (1, 64)),
+    # nothing says when a worker begins its next job, unless it had to wait for it
+    *(pool(queue("none"), size, recall=0) for size in (1, 64)),
+    Case("pool-in-request", [PYTHON, "{here}/born_http.py"], ["python3"], recall=0.4, access=1),
     Case("cheroot", [PYTHON, "{here}/pool_wsgi.py", "cheroot", "100"], ["python3-cheroot"]),
-    Case("waitress", [PYTHON, "{here}/pool_wsgi.py", "waitress", "16"], ["python3-waitress"], unit="handoff"),
-    Case("waitress-1", [PYTHON, "{here}/pool_wsgi.py", "waitress", "1"], ["python3-waitress"], unit="handoff"),
 ]
 
 def go_h2(name, kind, flags="", command=("{build}/h2_server",), packages=(), **settings):

@@ -48,6 +48,8 @@ static void handle(const httplib::Request &request, httplib::Response &response)
 	info(stderr, token + " begin", id);
 	if (kind == "call")
 		httplib::Client("http://" + std::string(getenv("UPSTREAM"))).Get("/");
+	if (kind == "slow")
+		std::this_thread::sleep_for(std::chrono::milliseconds(60));
 	info(stdout, token + " works", id);
 	info(stderr, token + " done", id);
 	response.set_content(token + "\n", "text/plain");
@@ -69,7 +71,7 @@ int main()
 	});
 	server.set_tcp_nodelay(true);
 	server.set_keep_alive_max_count(100000);
-	server.Get("/(work|call)/(\\w+)", handle);
-	server.Post("/(work|call)/(\\w+)", handle);
+	server.Get("/(work|call|slow)/(\\w+)", handle);
+	server.Post("/(work|call|slow)/(\\w+)", handle);
 	return server.listen("127.0.0.1", atoi(getenv("PORT"))) ? 0 : 1;
 }

@@ -6,7 +6,9 @@ not carry the id. Bodies and responses of the stub upstream carry ids that belon
 """
 import asyncio
 import random
+import socket
 import ssl
+import struct
 
 FOREIGN = "f0" * 16
 NAMES = ("x-baseten-request-id", "X-Baseten-Request-Id", "X-BASETEN-REQUEST-ID", "x-Baseten-request-ID")
@@ -23,6 +25,10 @@ class Request:
         self.token = token
         self.id = None if number % 7 == 6 else f"{chance.getrandbits(128):032x}"
         kind = "call" if options.get("call", True) and number % 10 == 3 else "work"
+        # `rough`: slow handlers, and clients that do not wait for the answer: gone, or gone by a reset
+        rough = number % 48 if options.get("rough") else -1
+        kind = "slow" if rough in (2, 11, 17, 26, 35) else kind
+        self.leaves = {11: "closes", 17: "resets"}.get(rough)
         self.websocket = options.get("websocket", False)
         body = b"" if number % 4 == 1 or self.websocket else BODY * (900 if number % 50 == 18 else 1)
         lines = [f"{'POST' if body else 'GET'} /{kind}/{token} HTTP/1.1", "host: localhost"]
@@ -97,10 +103,21 @@ async def talk(reader, writer, request):
     return 200, True
 
 
+async def leave(writer, request):
+    """Ends the connection while the handler is at work."""
+    await asyncio.sleep(0.02)
+    if request.leaves == "resets":
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    return 200, True
+
+
 async def exchange(reader, writer, request):
     if request.websocket:
         return await talk(reader, writer, request)
     await send(writer, request)
+    if request.leaves:
+        return await leave(writer, request)
     return await read_response(reader)
 
 

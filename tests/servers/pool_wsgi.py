@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """waitress reads on its main thread and works on another; cheroot's pool thread does both."""
+import os
 import sys
 
 import truth
@@ -8,7 +9,7 @@ import wsgi
 if sys.argv[1] == "waitress":
     import waitress
 
-    waitress.serve(wsgi.application, host="127.0.0.1", port=truth.PORT, threads=int(sys.argv[2]))
+    waitress.serve(wsgi.application, host="127.0.0.1", port=truth.PORT, threads=int(os.environ.get("POOL", "16")))
 else:
     from cheroot.wsgi import Server
 

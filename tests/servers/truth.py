@@ -16,6 +16,7 @@ _truth = os.open(os.environ["TRUTH"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o
 _upstream = os.environ["UPSTREAM"].split(":")
 PORT = int(os.environ["PORT"])
 HEADER = "x-baseten-request-id"
+SLOW_S = 0.06
 
 log = logging.getLogger("case")
 log.setLevel(logging.INFO)
@@ -49,11 +50,13 @@ def call():
 
 
 def work(path, request_id):
-    """The three lines of one request to /work/TOKEN or /call/TOKEN."""
+    """The three lines of one request to /work/TOKEN, /call/TOKEN or /slow/TOKEN."""
     kind, token = path.strip("/").split("/")
     info(f"{token} begin", request_id)
     if kind == "call":
         call()
+    elif kind == "slow":
+        time.sleep(SLOW_S)
     say(request_id, token, "works")
     info(f"{token} done", request_id)
     return f"{token}\n".encode()
