@@ -8,7 +8,7 @@
 #include <utlist.h>
 
 #define PREFIX_BYTES 96 /* a launcher's prefix is shorter */
-#define PREFIX_TRIES 8
+#define PREFIX_TRIES 12 /* php-fpm's has ten blanks */
 
 struct relay_key {
 	uint64_t container;
@@ -144,6 +144,14 @@ static struct same_text *find(struct relay *relay, const struct line *line, stru
 	return same;
 }
 
+/* php-fpm's master repeats a line in quotation marks. */
+static struct same_text *find_quoted(struct relay *relay, const struct line *line, struct str text)
+{
+	if (text.len < 2 || text.data[0] != '"' || text.data[text.len - 1] != '"')
+		return NULL;
+	return find(relay, line, (struct str){ text.data + 1, text.len - 2 });
+}
+
 int relay__match(struct relay *relay, const struct line *line, struct origin *ret)
 {
 	struct str text = line->text;
@@ -152,6 +160,8 @@ int relay__match(struct relay *relay, const struct line *line, struct origin *re
 		struct same_text *same = text.len || !i ? find(relay, line, text) : NULL;
 		const char *blank;
 
+		if (!same)
+			same = find_quoted(relay, line, text);
 		/* one process writes both: a pipe to itself is no relay */
 		if (same && same->list->origin.tgid != line->tgid) {
 			take(relay, same, ret);

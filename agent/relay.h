@@ -30,7 +30,8 @@ struct relay *relay__free(struct relay *relay);
 void relay__origin(struct relay *relay, const struct line *line);
 
 /*
- * The origin of a line in the container's stream, whole or behind a prefix that ends in a blank.
+ * The origin of a line in the container's stream, whole or behind a prefix that ends in a blank,
+ * plain or in quotation marks.
  * -ENOENT: none waits.
  */
 int relay__match(struct relay *relay, const struct line *line, struct origin *ret);

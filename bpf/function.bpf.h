@@ -39,15 +39,18 @@ static __always_inline void to_stream(struct inflight *call, const struct stream
 
 static __always_inline void enter_file(struct kiocb *iocb, const struct iov_iter *iter)
 {
-	u64 id = bpf_get_current_pid_tgid();
+	u64 id = bpf_get_current_pid_tgid(), container = container_either(id >> 32);
 	struct inflight call = { .sk = (u64)iocb, .hook = HOOK_FILE, .op = INFLIGHT_WRITE };
 	struct stream *stream;
 	u16 mode;
 
-	if (!container_either(id >> 32))
+	if (!container)
 		return;
 	mode = file_key(BPF_CORE_READ(iocb, ki_filp), &call.key);
 	stream = stream_find(&call.key);
+	if (!stream && (mode & S_IFMT) == S_IFIFO &&
+	    stream_adopt(call.key.inode, call.key.device, syscall_fd(), container))
+		stream = stream_find(&call.key);
 	if (!stream) {
 		if ((mode & S_IFMT) == S_IFIFO)
 			handoff_gives_back(id);

@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include "bpf/event.h"
+#include "bpf/fastcgi.h"
 #include "bpf/http.h"
 #include "bpf/http2.h"
 
@@ -192,6 +193,7 @@ struct conn {
 	u32 left; /* the client did, before the newest one's response; bpf/pool.bpf.h */
 	struct http in;
 	struct http out;
+	struct fastcgi fastcgi_in, fastcgi_out;
 	struct http2 in2; /* in the state HTTP_TWO */
 	struct http2 out2;
 	u64 blurred_ns;    /* a stream was reset by the client: it may not have been begun yet */

@@ -1,125 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * request: what the bytes of an accepted connection say. Received bytes begin requests, sent
- * bytes complete their responses; both through the machine of bpf/http.h.
+ * bytes complete their responses; both through the machine of bpf/http.h, or that of another
+ * protocol.
  */
 #ifndef REQTAP_REQUEST_BPF_H
 #define REQTAP_REQUEST_BPF_H
 
+#include "bpf/fastcgi.bpf.h"
 #include "bpf/http2.bpf.h"
-#include "bpf/life.bpf.h"
+#include "bpf/message.bpf.h"
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
 #define EPIPE 32
 #define ECONNRESET 104
 
-#define SCAN_BLOCK 32   /* a multiple of 8 */
-#define SCAN_STEPS 2048 /* a call's heads beyond 64 KiB are not followed */
-
-/* The oldest unanswered request of the connection is answered. */
-static __always_inline void conn_answered(struct conn *conn, u32 state)
-{
-	u64 seq;
-
-	if (!conn->pending_count)
-		return;
-	seq = conn->pending[conn->pending_head & (CONN_PENDING - 1)];
-	conn->pending_head++;
-	conn->pending_count--;
-	request_end(seq, state, conn->container);
-}
-
-/* The connection is gone, or its responses cannot be followed. */
-static __always_inline void conn_end_all(struct conn *conn, u32 state)
-{
-	if (state == RT_REQUEST_ABORTED)
-		pool_loses(conn);
-	for (int i = 0; i < CONN_PENDING; i++)
-		conn_answered(conn, state);
-}
-
-/*
- * The client has reset the connection. What had arrived can still be read, so that the entry
- * stays: of a socket that is closed the kernel no longer says that it was accepted.
- */
-static __always_inline void conn_reset(struct conn *conn)
-{
-	conn->reset = 1;
-	if (conn->pending_count)
-		conn->vain = conn->pending[conn->pending_head & (CONN_PENDING - 1)];
-	conn_end_all(conn, RT_REQUEST_ABORTED);
-}
-
-/* Pipelining: the requests that are not answered yet have another one behind them. */
-static __always_inline void conn_follow(struct conn *conn)
-{
-	for (u32 i = 0; i < CONN_PENDING; i++) {
-		u64 seq = conn->pending[i];
-		struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
-
-		if (request && request->state == RT_REQUEST_OPEN)
-			request->followed = 1;
-	}
-}
-
-/* A request's head is complete: a new request, with or without an id; who read it is its owner. */
-static __always_inline void request_begin(struct conn *conn, u64 sk)
-{
-	u64 seq;
-	u32 slot;
-
-	if (conn->out.state >= HTTP_OTHER || conn->pending_count >= CONN_PENDING)
-		conn_end_all(conn, RT_REQUEST_ANSWERED);
-	if (conn->pending_count)
-		conn_follow(conn);
-	seq = request_new(conn, 0);
-	if (!seq) {
-		handoff_meets(0, HANDOFF_READS); /* not the former request's either */
-		return;
-	}
-	slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
-	conn->pending[slot] = seq;
-	conn->pending_is_head[slot] = conn->in.method_head;
-	conn->pending_count++;
-	conn->read_ns = conn->draft.begin_ns;
-	conn->left = 0;
-	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
-	handoff_meets(conn->pending_count > 1 ? 0 : seq, HANDOFF_READS);
-	request_announce(&conn->draft, seq);
-	if (conn->reset)
-		conn_reset(conn);
-}
-
-/* A complete message: the machine is between messages again. */
-static __always_inline void conn_message_end(struct conn *conn, bool sent)
-{
-	if (sent) {
-		conn_answered(conn, RT_REQUEST_ANSWERED);
-		http__begin(&conn->out, &conn->unused);
-	} else {
-		conn->read_ns = bpf_ktime_get_boot_ns();
-		if (conn->pending_count)
-			handoff_meets(conn->pending[(conn->pending_head + conn->pending_count - 1) &
-						    (CONN_PENDING - 1)],
-				      HANDOFF_READ_END);
-		http__begin(&conn->in, &conn->found);
-	}
-}
-
 static __always_inline void conn_head(struct conn *conn, u64 sk, bool sent)
 {
 	struct http *h = sent ? &conn->out : &conn->in;
 
 	if (!sent)
-		request_begin(conn, sk);
+		request_begin(conn);
 	else
 		handoff_meets(0, HANDOFF_SENDS);
 	if (sent && h->status >= 100 && h->status < 200 && h->status != 101)
 		http__begin(h, &conn->unused); /* interim (RFC 9110, 15.2): the response follows */
-	else if (sent && conn->pending_count)
-		handoff_meets(conn->pending[conn->pending_head & (CONN_PENDING - 1)],
-			      HANDOFF_ANSWERS);
+	else if (sent)
+		conn_answers(conn);
 	if (h->state == HTTP_BODY && h->body_left == 0)
 		conn_message_end(conn, sent);
 }
@@ -188,6 +96,8 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	h = sent ? &conn->out : &conn->in;
 	if (h->state == HTTP_TWO)
 		return http2_scan(sk, address, len, sent);
+	if (conn->fastcgi_in.state)
+		return fastcgi_scan(sk, address, len, sent);
 	if (http__skips(h))
 		return conn_skip(conn, sent, len);
 	if (len > SCAN_BLOCK)
@@ -201,6 +111,10 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	if (h->state == HTTP_START && !(block[0] & 0xff) && (sent || conn->joined)) {
 		http2_join(conn, sent, conn->joined);
 		return http2_scan(sk, address, len, sent);
+	}
+	if (h->state == HTTP_START && !sent && (block[0] & 0xff) == FASTCGI_VERSION) {
+		fastcgi_start(conn);
+		return fastcgi_scan(sk, address, len, sent);
 	}
 	for (u32 i = 0; i < SCAN_BLOCK / 8 && taken < len; i++) {
 		u32 took = conn_word(sk, block[i], len - taken, sent);
@@ -242,6 +156,8 @@ static __always_inline void conn_lose(u64 sk, bool sent)
 
 	if (h->state == HTTP_TWO)
 		http2_lose(conn, sent);
+	else if (conn->fastcgi_in.state)
+		conn_fastcgi(conn, sent)->state = FASTCGI_LOST;
 	else
 		h->state = HTTP_OTHER;
 }

@@ -131,6 +131,9 @@ static __always_inline void sent(u64 id, u64 container, const struct moved *move
 	inode = BPF_CORE_READ(file, f_inode);
 	inode_key(inode, &call.key);
 	stream = stream_find(&call.key);
+	if (!stream && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO &&
+	    stream_adopt(call.key.inode, call.key.device, moved->fd, container))
+		stream = stream_find(&call.key);
 	if (stream && moved->file) {
 		write_lost(&call.key, RT_UNSEEN_BYTES, moved->bytes);
 	} else if (stream) {

@@ -22,6 +22,25 @@ static __always_inline struct stream *stream_find(const struct stream_key *key)
 	return stream ? stream : bpf_map_lookup_elem(&rt_inner, key);
 }
 
+/*
+ * A worker that was forked, and not executed, may have got other pipes for its output since
+ * (php-fpm): what it writes into them for a request is a relay's input. True: it is now. Global:
+ * its stack is not its callers'.
+ */
+__weak int stream_adopt(u64 inode, u32 device, u32 fd, u64 container)
+{
+	struct stream_key key = { .inode = inode, .device = device };
+	struct stream stream = { .container = container, .inner = 1 };
+	u64 id = bpf_get_current_pid_tgid();
+	u8 kind;
+
+	if ((fd != 1 && fd != 2) ||
+	    !unit_current_request(id >> 32, id, bpf_ktime_get_boot_ns(), &kind))
+		return 0;
+	stream.kind = fd == 2 ? RT_STREAM_STDERR : RT_STREAM_STDOUT;
+	return !bpf_map_update_elem(&rt_inner, &key, &stream, BPF_NOEXIST);
+}
+
 /* The call writes to `stream`; where stdout and stderr are one inode, the descriptor decides. */
 static __always_inline void call_to_stream(struct inflight *call, const struct stream *stream,
 					   u32 fd)

@@ -25,7 +25,7 @@ packages() {
 			python3-hypercorn python3-tornado python3-gevent python3-websockets \
 			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 nodejs node-express \
 			libtomcat10-embed-java libjakarta-annotation-api-java libjetty9-java libservlet-api-java libnetty-java \
-			puma supervisor nginx-light
+			puma supervisor nginx-light php-fpm
 		;;
 	# another distribution of Node brings npm without Debian's package
 	chart) echo python3-yaml python3-protobuf runc "$(command -v npm >/dev/null || echo npm)" ;;

@@ -89,11 +89,19 @@ GO = [
     go("go-cgo-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w'", "{here}/locals.go"),
 ]
 
+def php(name, **env):
+    # the master often repeats a request's first line before the worker's own write has returned
+    return Case(f"php-fpm-{name}", ["{here}/php"], ["php-fpm", "nginx-light"], unit="relay", recall=0.6,
+                env={"HERE": "{here}", **env}, options={"call": False, **ROUGH})
+
+
 ROUGH = {"rough": True}  # slow handlers, clients that leave, resets
 
 RELAYED = [
     Case("supervisord-nginx", ["{here}/supervised"], ["supervisor", "nginx-light"], unit="relay", access=1,
          env={"HERE": "{here}", "ONE_PIPE": "1"}),
+    php("unix", SOCKET="unix", DECORATE="no"), php("tcp", SOCKET="tcp", DECORATE="no"),
+    php("decorated", SOCKET="unix", DECORATE="yes"),
 ]
 
 CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "

@@ -54,6 +54,14 @@ static void test_prefix(void **state)
 	assert_int_equal(match(relay, "[worker]hello world", &got), -ENOENT);
 	assert_int_equal(match(relay, "2026-01-01 [worker 1] hello world", &got), 0);
 	assert_int_equal(got.request, 3);
+	origin(relay, "hello again", 4, TIME);
+	assert_int_equal(match(relay, "\"hello again", &got), -ENOENT);
+	assert_int_equal(match(relay,
+			       "[24-Nov-2026 20:00:00] WARNING: [pool www] child 7 said into "
+			       "stderr: \"hello again\"",
+			       &got),
+			 0);
+	assert_int_equal(got.request, 4);
 	relay__free(relay);
 }
 
