@@ -99,7 +99,8 @@ static const char *trouble(CURLcode code)
 	}
 }
 
-static bool judge(CURL *easy, const struct answer *answer, char *ret, size_t size)
+static bool judge(CURL *easy, const struct answer *answer, const struct curl_slist *headers,
+		  char *ret, size_t size)
 {
 	struct otlp_answer said = { 0 };
 	const char *type = NULL;
@@ -109,6 +110,7 @@ static bool judge(CURL *easy, const struct answer *answer, char *ret, size_t siz
 	curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
 	if (status >= 200 && status < 300) {
 		otlp__decode_response(answer->data, answer->len, &said);
+		export__hide(headers, said.message);
 		if (said.rejected)
 			snprintf(ret, size,
 				 "refused: it took the request and rejected the record: %s",
@@ -122,6 +124,7 @@ static bool judge(CURL *easy, const struct answer *answer, char *ret, size_t siz
 	else
 		otlp__clean_text(said.message, sizeof(said.message), (const char *)answer->data,
 				 answer->len);
+	export__hide(headers, said.message);
 	snprintf(ret, size, "refused (%ld)%s%s; %s", status, *said.message ? ": " : "",
 		 said.message, advice(status));
 	return false;
@@ -149,7 +152,7 @@ static bool perform(CURL *easy, const struct destination *destination, struct ot
 		curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
 		code = curl_easy_perform(easy);
 		if (code == CURLE_OK)
-			accepted = judge(easy, &answer, ret, size);
+			accepted = judge(easy, &answer, headers, ret, size);
 		else
 			snprintf(ret, size, "%s (%s)", trouble(code),
 				 *error ? error : curl_easy_strerror(code));

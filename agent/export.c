@@ -120,6 +120,7 @@ static void finish(struct request *request, enum export_verdict verdict, uint64_
 	};
 	char reason[sizeof(request->reason)];
 
+	export__hide(request->headers, request->reason);
 	memcpy(reason, request->reason, sizeof(reason));
 	result.reason = reason;
 	export->stats.accepted += verdict == EXPORT_ACCEPTED;
@@ -174,6 +175,7 @@ static void credential_refused(struct request *request)
 	} else if (export->bad_generation == export->generation) {
 		finish(request, EXPORT_REFUSED, 0);
 	} else {
+		export__hide(request->headers, request->reason);
 		note_failure(export, request);
 		request->held_ns = loop__now(export->loop) + CREDENTIAL_GRACE_NS;
 		loop_timer__set(export->hold_timer, loop__now(export->loop));

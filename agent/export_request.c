@@ -5,6 +5,7 @@
 #include "agent/export_request.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
+#define HIDDEN_MIN 6 /* letters: a shorter value is a word that may stand anywhere */
 
 static struct curl_slist *append(struct curl_slist *list, const char *line)
 {
@@ -52,6 +53,33 @@ void export__headers_free(struct curl_slist *headers)
 	for (struct curl_slist *line = headers; line; line = line->next)
 		secret__wipe(line->data, strlen(line->data));
 	curl_slist_free_all(headers);
+}
+
+static void hide(char *text, const char *value)
+{
+	size_t len = strlen(value), text_len = strlen(text);
+
+	if (len < HIDDEN_MIN)
+		return;
+	for (char *at = text; (at = strstr(at, value)); at += len)
+		memset(at, '*', len);
+	for (size_t cut = len - 1; cut >= HIDDEN_MIN; cut--)
+		if (cut <= text_len && !memcmp(text + text_len - cut, value, cut))
+			memset(text + text_len - cut, '*', cut);
+}
+
+void export__hide(const struct curl_slist *headers, char *text)
+{
+	for (; headers; headers = headers->next) {
+		const char *value = strstr(headers->data, ": "), *word;
+
+		if (!value || !strncmp(headers->data, "Content-", 8))
+			continue;
+		hide(text, value + 2);
+		word = strrchr(value + 2, ' '); /* "Basic …", "ApiKey …" */
+		if (word)
+			hide(text, word + 1);
+	}
 }
 
 void export__set_options(CURL *easy, const struct destination *destination,

@@ -14,6 +14,10 @@ struct curl_slist *export__headers(const struct destination *destination,
 				   enum compression compression);
 void export__headers_free(struct curl_slist *headers);
 
+/* Some receivers repeat the credential that they refuse: its letters become asterisks in `text`,
+ * also where `text` ends within it. */
+void export__hide(const struct curl_slist *headers, char *text);
+
 /* `headers` and `data` must outlive the transfer. */
 void export__set_options(CURL *easy, const struct destination *destination,
 			 struct curl_slist *headers, const uint8_t *data, size_t len);
