@@ -237,31 +237,30 @@ static void on_traceback(void *ctx, const struct traceback *traceback)
 	make_record(ctx, traceback->line, traceback->text);
 }
 
+static void on_relayed(void *ctx, const struct line *line, bool durable)
+{
+	struct pipeline *p = ctx;
+	bool was_durable = p->was_durable;
+
+	p->was_durable = durable;
+	if (line->lost_writes)
+		tell_losses(p, line);
+	if (!traceback_joiner__line(p->tracebacks, line))
+		make_record(p, line, (struct str){ NULL, 0 });
+	p->was_durable = was_durable;
+}
+
 static void on_line(void *ctx, const struct line *line)
 {
 	struct pipeline *p = ctx;
-	struct line copy = *line;
-	struct origin origin;
 
-	if (line->origin) {
-		relay__origin(p->relay, line);
-		if (line->position < p->origins[0])
-			p->origins[0] = line->position;
+	if (!line->origin) {
+		relay__line(p->relay, line, p->was_durable);
 		return;
 	}
-	if (line->lost_writes)
-		tell_losses(p, line);
-	if (!line->request && !relay__match(p->relay, line, &origin)) {
-		copy.request = origin.request;
-		copy.unit = origin.unit;
-		copy.tgid = origin.tgid;
-		copy.tid = origin.tid;
-		copy.time_ns = origin.time_ns;
-		copy.first_write_ns = origin.first_write_ns;
-		copy.relayed = true;
-	}
-	if (!traceback_joiner__line(p->tracebacks, &copy))
-		make_record(p, &copy, (struct str){ NULL, 0 });
+	relay__origin(p->relay, line);
+	if (line->position < p->origins[0])
+		p->origins[0] = line->position;
 }
 
 struct pipeline *pipeline__new(const struct pipeline_config *config, struct replica_table *replicas)
@@ -277,7 +276,7 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 	p->json = json_reader__new();
 	p->attribute = attribute__new(&config->attribute, config->request_lookup,
 				      config->request_lookup_ctx);
-	p->relay = relay__new();
+	p->relay = relay__new(on_relayed, p);
 	p->handoff = handoff__new(on_settled, p);
 	p->http2 = http2_decoder__new(config->headers, on_stream, p);
 	if (!p->http2 || !p->handoff || !p->lines || !p->tracebacks || !p->json || !p->attribute ||
@@ -396,6 +395,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 uint64_t pipeline__held(const struct pipeline *p, uint64_t *ret_unsent)
 {
 	*ret_unsent = earlier(traceback_joiner__held(p->tracebacks), handoff__held(p->handoff));
+	*ret_unsent = earlier(*ret_unsent, relay__held(p->relay));
 	return earlier(earlier(*ret_unsent, line_assembler__held(p->lines)),
 		       earlier(p->origins[0], p->origins[1]));
 }
@@ -419,6 +419,7 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 	read_clocks(p);
 	replica_table__now(p->replicas, now_ns);
 	due = line_assembler__tick(p->lines, now_ns);
+	due = earlier(due, relay__tick(p->relay, now_ns));
 	due = earlier(due, traceback_joiner__tick(p->tracebacks, now_ns));
 	due = earlier(due, handoff__tick(p->handoff, now_ns));
 	if (p->attribute_due <= now_ns)
@@ -432,6 +433,7 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 void pipeline__settle(struct pipeline *p)
 {
 	p->was_durable = false;
+	relay__flush(p->relay);
 	traceback_joiner__exit(p->tracebacks, 0);
 	handoff__flush(p->handoff);
 }
