@@ -14,10 +14,11 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 import load  # noqa: E402
 import matrix  # noqa: E402
-from cases import ASYNCIO, POOLS, THREADS  # noqa: E402
+from cases import ASYNCIO, POOLS, RELAYED, THREADS  # noqa: E402
 
 PLAN = ((30, 200),)
-CASES = THREADS + [c for c in ASYNCIO + POOLS if c.name in ("uvicorn-uvloop-plain", "waitress")]
+CHOSEN = ("uvicorn-uvloop-plain", "waitress", "tee", "pipeline", "launcher")
+CASES = THREADS + [c for c in ASYNCIO + POOLS + RELAYED if c.name in CHOSEN]
 
 
 def comparison_sees_each_fault():

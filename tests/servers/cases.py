@@ -20,6 +20,7 @@ class Case:
     env: dict = field(default_factory=dict)
     access: int = 0  # lines that the server's own access log writes for a request
     options: dict = field(default_factory=dict)  # of load.py
+    prefix: str = ""  # what a relay puts in front of each line: a regular expression
     copies: int = 1  # how many times each line is written: 2 where a relay repeats it
 
 
@@ -102,6 +103,11 @@ RELAYED = [
          env={"HERE": "{here}", "ONE_PIPE": "1"}),
     php("unix", SOCKET="unix", DECORATE="no"), php("tcp", SOCKET="tcp", DECORATE="no"),
     php("decorated", SOCKET="unix", DECORATE="yes"),
+    Case("tee", [PYTHON, "{here}/relayed.py", "tee", "{build}/copy"], unit="relay", access=1, env={"ONE_PIPE": "1"}),
+    Case("pipeline", [PYTHON, "{here}/relayed.py", "sed", "-u", "s/^/[app] /"], unit="relay", access=1,
+         env={"ONE_PIPE": "1"}, prefix=r"\[app\] "),
+    Case("launcher", [PYTHON, "{here}/relayed.py"], unit="relay", access=1, env={"ONE_PIPE": "1"},
+         prefix=r"[0-9:]{8} \[worker-0\] "),
 ]
 
 CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
