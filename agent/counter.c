@@ -35,6 +35,7 @@ static const struct counter counters[RT_COUNTERS] = {
 	[RT_JOB_FULL] = { "jobs_full", "too many threads", COUNTER_LESS },
 	[RT_CONTAINER_FULL] = { "containers_full", "too many containers, not captured",
 				COUNTER_LOST },
+	[RT_SKIPPED] = { "skipped_runs", "the kernel skipped a program", COUNTER_LOST },
 	[RT_PROCESS_FULL] = { "processes_full", "too many processes", COUNTER_LOST },
 	[RT_RUNTIME_FULL] = { "runtimes_full", "too many processes with a known runtime",
 			      COUNTER_LESS },
@@ -45,7 +46,24 @@ const struct counter *counter__of(unsigned counter)
 	return counter < RT_COUNTERS && counters[counter].name ? &counters[counter] : NULL;
 }
 
-int counter__read(int counter_fd, uint64_t *ret)
+static uint64_t skipped(const struct bpf_object *object)
+{
+	struct bpf_program *program;
+	uint64_t sum = 0;
+
+	bpf_object__for_each_program(program, object)
+	{
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size))
+			sum += info.recursion_misses;
+	}
+	return sum;
+}
+
+int counter__read(int counter_fd, const struct bpf_object *object, uint64_t *ret)
 {
 	int cpus = libbpf_num_possible_cpus();
 	uint64_t *values;
@@ -63,5 +81,6 @@ int counter__read(int counter_fd, uint64_t *ret)
 			ret[i] += values[cpu];
 	}
 	free(values);
+	ret[RT_SKIPPED] = skipped(object);
 	return 0;
 }

@@ -24,7 +24,12 @@ struct counter {
 /* NULL: not a counter of this contract. */
 const struct counter *counter__of(unsigned counter);
 
-/* Sums of rt_counter over CPUs; `ret` has RT_COUNTERS places. 0 or negative errno. */
-int counter__read(int counter_fd, uint64_t *ret);
+struct bpf_object;
+
+/*
+ * Sums of rt_counter over CPUs; `ret` has RT_COUNTERS places. RT_SKIPPED is what the kernel tells
+ * of the programs of `object`, since 5.12. 0 or negative errno.
+ */
+int counter__read(int counter_fd, const struct bpf_object *object, uint64_t *ret);
 
 #endif

@@ -451,10 +451,9 @@ int probe__stream_set(struct probe *probe, uint64_t inode, dev_t device,
 int probe__listen_set(struct probe *probe, uint32_t netns, uint16_t port)
 {
 	struct listen_key key = { .netns = netns, .port = port };
-	uint32_t one = 1;
 
-	return bpf_map__update_elem(probe->skel->maps.rt_listen, &key, sizeof(key), &one,
-				    sizeof(one), BPF_ANY);
+	return bpf_map__update_elem(probe->skel->maps.rt_listen, &key, sizeof(key),
+				    &(uint32_t){ 1 }, sizeof(uint32_t), BPF_ANY);
 }
 
 int probe__request(struct probe *probe, uint64_t seq, struct request *ret_request)
@@ -496,5 +495,5 @@ struct bpf_object *probe__object(struct probe *probe)
 
 int probe__counters(struct probe *probe, uint64_t *ret)
 {
-	return counter__read(bpf_map__fd(probe->skel->maps.rt_counter), ret);
+	return counter__read(bpf_map__fd(probe->skel->maps.rt_counter), probe->skel->obj, ret);
 }

@@ -233,16 +233,21 @@ static void say_loss(uint64_t count, const char *what)
 		log_warn("%llu %s", (unsigned long long)count, what);
 }
 
+/* The unit is its name's last word, where that is one. */
+static const char *unit_of(const struct counter *counter)
+{
+	const char *last = strrchr(counter->name, '_');
+
+	if (last && (!strcmp(last, "_bytes") || !strcmp(last, "_runs")))
+		return last + 1;
+	return "writes";
+}
+
 static void say_counter(const struct counter *counter, uint64_t count)
 {
-	size_t len;
-
-	if (!count || !counter || counter->kind != COUNTER_LOST)
-		return;
-	len = strlen(counter->name);
-	log_warn("%llu %s lost (%s)", (unsigned long long)count,
-		 len > 6 && !strcmp(counter->name + len - 6, "_bytes") ? "bytes" : "writes",
-		 counter->why);
+	if (count && counter && counter->kind == COUNTER_LOST)
+		log_warn("%llu %s lost (%s)", (unsigned long long)count, unit_of(counter),
+			 counter->why);
 }
 
 static void say_losses(const struct run *run)

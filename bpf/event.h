@@ -411,6 +411,8 @@ enum rt_counter {
 	RT_HTTP2_FULL,  /* streams beyond those that are followed, of one connection or of all */
 	RT_JOB_FULL,    /* threads whose jobs are not followed: no hand-off to them */
 	RT_CONTAINER_FULL,
+	RT_SKIPPED, /* runs that the kernel skipped, its own guard against recursion: what they
+		       would have captured is not known. The kernel counts them with each program */
 	RT_COUNTERS,
 };
 
