@@ -12,7 +12,7 @@
 
 #include "bpf/maps.bpf.h"
 
-#define POOL_LOST 8 /* the newest ones; a power of two */
+#define POOL_LOST 8 /* a power of two; one takes the place of an earlier one */
 
 struct lost {
 	u64 request;
@@ -25,7 +25,7 @@ struct pool {
 	u64 answered_ns; /* when the newest request that a worker answered was read */
 	struct lost lost[POOL_LOST]; /* unanswered, the client has left */
 	u64 forgotten_ns;            /* of those that had no room, the newest */
-	u32 lost_next;
+	u32 reserved;
 	u32 hands_over; /* seen to, not only an event loop that reads */
 };
 
@@ -56,7 +56,8 @@ static __always_inline void pool_loses(struct conn *conn)
 	if (!pool || !conn->pending_count || conn->left)
 		return;
 	conn->left = 1;
-	lost = &pool->lost[__sync_fetch_and_add(&pool->lost_next, 1) & (POOL_LOST - 1)];
+	/* by the number, a time: no counter that two would raise at once and 5.10 cannot return */
+	lost = &pool->lost[conn->last & (POOL_LOST - 1)];
 	if (lost->read_ns > pool->forgotten_ns)
 		pool->forgotten_ns = lost->read_ns;
 	lost->read_ns = conn->read_ns;
