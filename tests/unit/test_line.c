@@ -79,7 +79,7 @@ static void test_full_buffer(void **state)
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.line[0].request, 0);
 	assert_true(seen.line[0].buffered);
-	put(lines, (struct write){ .data = "\nown\n", .request = 5 });
+	put(lines, (struct write){ .data = "\nits\n", .request = 5 });
 	assert_int_equal(seen.line[1].request, 0); /* the buffer's end */
 	assert_true(seen.line[1].buffered);
 	assert_int_equal(seen.line[2].request, 5);
