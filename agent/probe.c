@@ -56,6 +56,15 @@ static uint64_t header_hash(const char *name)
 	return hash;
 }
 
+static void add_header(struct http_ids *ids, int rank, const char *name)
+{
+	unsigned letter = tolower((unsigned char)*name) - 'a';
+
+	ids->hash[rank] = header_hash(name);
+	if (letter < 26) /* names that begin otherwise are always read */
+		ids->first |= 1ULL << letter;
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec now = { 0 };
@@ -72,7 +81,7 @@ static void configure(struct reqtap *skel, const struct probe_config *config)
 	skel->rodata->rt_grace_ns = config->lineage_grace_ns;
 	skel->rodata->rt_budget = config->budget_bytes;
 	for (int i = 0; i < RT_HEADERS_MAX && config->headers && config->headers[i]; i++)
-		skel->rodata->rt_headers[i] = header_hash(config->headers[i]);
+		add_header(&skel->rodata->rt_headers, i, config->headers[i]);
 	memcpy((void *)skel->rodata->rt_nr, plan_numbers, sizeof(plan_numbers));
 	if (config->ring_bytes)
 		bpf_map__set_max_entries(skel->maps.rt_ring, config->ring_bytes);

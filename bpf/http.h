@@ -83,6 +83,12 @@ struct http {
 	__u8 id_space; /* blanks seen inside the value, kept only when text follows */
 };
 
+/* The headers whose value is an id. */
+struct http_ids {
+	__u64 hash[RT_HEADERS_MAX]; /* of the lower-case name, the best first; 0: none */
+	__u64 first;                /* bit n: one begins with the letter 'a' + n */
+};
+
 /* What the head of a request yields; the caller's, cleared by http__begin(). */
 struct http_found {
 	__u16 id_len;
@@ -130,7 +136,7 @@ http_inline void http__begin(struct http *h, struct http_found *found)
 	found->traceparent_len = 0;
 }
 
-http_inline __u8 http_header_of(__u64 hash, __u8 response, const volatile __u64 *ids)
+http_inline __u8 http_header_of(__u64 hash, __u8 response, const volatile struct http_ids *ids)
 {
 	if (hash == HTTP_HASH_CONTENT_LENGTH)
 		return HTTP_CONTENT_LENGTH;
@@ -141,9 +147,20 @@ http_inline __u8 http_header_of(__u64 hash, __u8 response, const volatile __u64 
 	if (hash == HTTP_HASH_TRACEPARENT)
 		return HTTP_TRACEPARENT;
 	for (int i = 0; i < RT_HEADERS_MAX; i++)
-		if (ids[i] && ids[i] == hash)
+		if (ids->hash[i] && ids->hash[i] == hash)
 			return i;
 	return HTTP_UNKNOWN;
+}
+
+/* May the name that begins so be of interest? What is not a letter may. */
+http_inline int http_may_matter(const struct http *h, __u8 c, const volatile struct http_ids *ids)
+{
+	__u8 letter = http_lower(c) - 'a';
+	__u64 first = 1 << ('c' - 'a') | 1 << ('t' - 'a');
+
+	if (!h->response)
+		first |= ids->first;
+	return letter > 25 || (first >> letter & 1);
 }
 
 /* What follows a complete head (RFC 9112, section 6.3). */
@@ -240,7 +257,7 @@ http_inline void http_value_begin(struct http *h, struct http_found *found)
 }
 
 http_inline void http_name_byte(struct http *h, struct http_found *found, __u8 c,
-				const volatile __u64 *ids)
+				const volatile struct http_ids *ids)
 {
 	if (c == '\n') {
 		h->state = HTTP_NAME_START; /* a line without a colon */
@@ -302,7 +319,7 @@ http_inline void http_chunk_size_byte(struct http *h, __u8 c)
 
 /* The states inside a head. */
 http_inline enum http_event http_head_byte(struct http *h, struct http_found *found, __u8 c,
-					   const volatile __u64 *ids)
+					   const volatile struct http_ids *ids)
 {
 	if (++h->head_bytes > HTTP_HEAD_MAX) {
 		h->state = HTTP_OTHER;
@@ -327,8 +344,9 @@ http_inline enum http_event http_head_byte(struct http *h, struct http_found *fo
 		if (c == '\r')
 			break;
 		h->hash = FNV_BASIS;
-		h->state = c == ' ' || c == '\t' ? HTTP_SKIP
-						 : HTTP_NAME; /* a folded line is no header */
+		/* a folded line is no header */
+		h->state = c == ' ' || c == '\t' || !http_may_matter(h, c, ids) ? HTTP_SKIP
+										: HTTP_NAME;
 		if (h->state == HTTP_NAME)
 			http_name_byte(h, found, c, ids);
 		break;
@@ -384,15 +402,60 @@ http_inline enum http_event http_chunk_byte(struct http *h, __u8 c)
 
 /* One byte, in any state but those that http__skip() takes. */
 http_inline enum http_event http__byte(struct http *h, struct http_found *found, __u8 c,
-				       const volatile __u64 *ids)
+				       const volatile struct http_ids *ids)
 {
 	return h->state < HTTP_BODY ? http_head_byte(h, found, c, ids) : http_chunk_byte(h, c);
+}
+
+#define HTTP_BYTES(c) (0x0101010101010101ULL * (c))
+
+/* How many of the eight bytes come before the first newline; all of them when there is none. */
+http_inline __u32 http_before_newline(__u64 bytes)
+{
+	__u64 x = bytes ^ HTTP_BYTES('\n'); /* a byte of 0 is one that is looked for */
+	__u64 found = (x - HTTP_BYTES(1)) & ~x & HTTP_BYTES(0x80);
+
+	/* a one in each byte up to the lowest that was found */
+	return found ? ((((found & -found) - 1) & HTTP_BYTES(1)) * HTTP_BYTES(1) >> 56) - 1 : 8;
+}
+
+/* In a line of no interest: passes over what comes before its end. */
+http_inline __u32 http_skip_line(struct http *h, __u64 bytes, __u32 len)
+{
+	__u32 taken = http_before_newline(bytes);
+
+	if (taken > len)
+		taken = len;
+	h->head_bytes += taken;
+	if (h->head_bytes > HTTP_HEAD_MAX)
+		h->state = HTTP_OTHER;
+	return taken;
 }
 
 /* True in states whose bytes need no look: body, chunk data, until close, other. */
 http_inline int http__skips(const struct http *h)
 {
 	return h->state == HTTP_BODY || h->state == HTTP_CHUNK_DATA || h->state >= HTTP_UNTIL_CLOSE;
+}
+
+/*
+ * Up to eight bytes, the first lowest, in any state but those that http__skip() takes. Returns how
+ * many were taken; it stops behind one that completes something, or that leads to such a state.
+ */
+http_inline __u32 http__word(struct http *h, struct http_found *found, __u64 bytes, __u32 len,
+			     const volatile struct http_ids *ids, enum http_event *ret_event)
+{
+	enum http_event event = HTTP_NONE;
+	__u32 taken = 0;
+
+	if (h->state == HTTP_LINE || h->state == HTTP_SKIP)
+		taken = http_skip_line(h, bytes, len);
+	bytes = taken < 8 ? bytes >> (taken & 7) * 8 : 0;
+	for (int i = 0; i < 8 && taken < 8 && taken < len && event == HTTP_NONE && !http__skips(h);
+	     i++, taken++, bytes >>= 8)
+		event = http__byte(h, found, bytes & 0xff, ids);
+	*ret_event = event;
+	return taken;
 }
 
 /* Passes over up to `len` bytes in such a state; *ret_taken says how many. */

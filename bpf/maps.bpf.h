@@ -22,8 +22,7 @@ const volatile __weak __u64 rt_grace_ns = 1000000000;
 const volatile __weak __u64 rt_budget = 0; /* bytes a second and container; 0: no limit */
 /* Numbers of the architecture's system calls, by enum rt_shape. */
 const volatile __weak __u32 rt_nr[RT_SHAPES] = {};
-/* FNV-1a of the lower-case header names, the best first; 0: none. */
-const volatile __weak __u64 rt_headers[RT_HEADERS_MAX] = {};
+const volatile __weak struct http_ids rt_headers = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

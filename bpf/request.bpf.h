@@ -60,8 +60,8 @@ __weak int conn_word(u64 sk, u64 bytes, u32 len, u32 sent)
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
 	struct http_found *found;
 	struct http *h;
-	int event = HTTP_NONE;
-	u32 i = 0;
+	enum http_event event;
+	u32 taken;
 
 	if (!conn)
 		return 0;
@@ -69,15 +69,14 @@ __weak int conn_word(u64 sk, u64 bytes, u32 len, u32 sent)
 	found = sent ? &conn->unused : &conn->found;
 	if (sent)
 		conn_response_start(conn);
-	for (; i < 8 && i < len && event == HTTP_NONE && !http__skips(h); i++, bytes >>= 8)
-		event = http__byte(h, found, bytes & 0xff, rt_headers);
+	taken = http__word(h, found, bytes, len, &rt_headers, &event);
 	if (h->state == HTTP_TWO)
 		http2__begin(conn_http2(conn, sent), true, false);
 	if (event == HTTP_HEAD)
 		conn_head(conn, sk, sent);
 	else if (event == HTTP_END)
 		conn_message_end(conn, sent);
-	return i;
+	return taken;
 }
 
 /*

@@ -40,7 +40,8 @@ static void on_event(struct heard *heard, enum http_event event)
 
 static void hear(struct heard *heard, const uint8_t *data, size_t size, size_t step, bool response)
 {
-	const __u64 ids[RT_HEADERS_MAX] = { 0x1234, HTTP_HASH_CHUNKED };
+	const struct http_ids ids = { { 0x1234, HTTP_HASH_CHUNKED }, 1 };
+	enum http_event event;
 
 	*heard = (struct heard){ .h.response = response };
 	http__begin(&heard->h, &heard->found);
@@ -49,7 +50,11 @@ static void hear(struct heard *heard, const uint8_t *data, size_t size, size_t s
 		__u64 taken = 1;
 
 		if (!http__skips(&heard->h)) {
-			on_event(heard, http__byte(&heard->h, &heard->found, data[at++], ids));
+			__u64 bytes = 0;
+
+			memcpy(&bytes, data + at, left < 8 ? left : 8);
+			at += http__word(&heard->h, &heard->found, bytes, left, &ids, &event);
+			on_event(heard, event);
 			continue;
 		}
 		on_event(heard, http__skip(&heard->h, left, &taken));
