@@ -11,41 +11,119 @@
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";
 
-/* pid_tgid -> the goroutine that is starting another */
+/*
+ * A worker that the first request starts for all, or one of a pool that grows, works for other
+ * requests too, without a sign. It is told from a goroutine of one request's own by its like: of
+ * the goroutines of one function some must have ended. Their g is used again then.
+ */
+#define GO_ENDED_MIN 2
+
+struct go_function {
+	u64 code; /* address of the function's first instruction */
+	u32 tgid;
+	u32 reserved;
+};
+
+struct go_life {
+	u32 started; /* for requests */
+	u32 ended;   /* of those, as far as was seen */
+	u32 ends;    /* they are of the kind that ends: never taken back */
+	u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct go_function);
+	__type(value, struct go_life);
+} rt_go_life SEC(".maps");
+
+/* goroutine -> its function, of those that were started for a request */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct unit);
+	__type(value, struct go_function);
+} rt_go_born SEC(".maps");
+
+struct go_start {
+	u64 parent; /* g */
+	struct go_function function;
+};
+
+/* pid_tgid -> the goroutine that is starting another, and what that is to run */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u64);
-	__type(value, u64);
+	__type(value, struct go_start);
 } rt_go_parent SEC(".maps");
+
+/* The g is used again: what it ran before has ended. */
+static __always_inline void go_ended(const struct unit *goroutine)
+{
+	struct go_function *function = bpf_map_lookup_elem(&rt_go_born, goroutine), key;
+	struct go_life *life;
+
+	if (!function)
+		return;
+	key = *function;
+	life = bpf_map_lookup_elem(&rt_go_life, &key);
+	if (life) {
+		life->ended++;
+		if (life->ended >= GO_ENDED_MIN && life->ended * 2 >= life->started)
+			life->ends = 1;
+	}
+	bpf_map_delete_elem(&rt_go_born, goroutine);
+}
+
+/* A request's goroutine starts one of `function`: is that one of the kind that ends? */
+static __always_inline bool go_begun(const struct unit *goroutine,
+				     const struct go_function *function)
+{
+	struct go_life *life = bpf_map_lookup_elem(&rt_go_life, function), first = { .started = 1 };
+
+	bpf_map_update_elem(&rt_go_born, goroutine, function, BPF_ANY);
+	if (life) {
+		life->started++;
+		return life->ends;
+	}
+	bpf_map_update_elem(&rt_go_life, function, &first, BPF_ANY);
+	return false;
+}
 
 SEC("uprobe")
 int rt_go_start(struct pt_regs *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid(), parent;
+	u64 id = bpf_get_current_pid_tgid();
 	struct runtime *go = runtime_get(id >> 32, RT_RUNTIME_GO);
+	struct go_start start = { .function.tgid = id >> 32 };
 
 	if (!go)
 		return 0;
-	parent = go_argument(ctx, go->offset[RT_GO_PARENT]);
-	bpf_map_update_elem(&rt_go_parent, &id, &parent, BPF_ANY);
+	start.parent = go_argument(ctx, go->offset[RT_GO_PARENT]);
+	start.function.code = user_u64(go_argument(ctx, 0)); /* a funcval begins with it */
+	bpf_map_update_elem(&rt_go_parent, &id, &start, BPF_ANY);
 	return 0;
 }
 
 SEC("uprobe")
 int rt_go_started(struct pt_regs *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid(), *parent;
+	u64 id = bpf_get_current_pid_tgid();
 	struct unit from = {}, to = unit_goroutine(id >> 32, go_result(ctx));
 	u64 request = 0, now = bpf_ktime_get_boot_ns();
+	struct go_start *start, began = {};
 
-	parent = bpf_map_lookup_elem(&rt_go_parent, &id);
-	if (parent) {
-		from = unit_goroutine(id >> 32, *parent);
+	go_ended(&to);
+	start = bpf_map_lookup_elem(&rt_go_parent, &id);
+	if (start) {
+		began = *start;
+		from = unit_goroutine(id >> 32, began.parent);
 		request = unit_request(&from, now);
 		bpf_map_delete_elem(&rt_go_parent, &id);
 	}
-	if (request)
+	if (request && go_begun(&to, &began.function))
 		unit_own(&to, request, 0);
 	else
 		bpf_map_delete_elem(&rt_owner, &to); /* of the goroutine that had this g before */

@@ -140,7 +140,8 @@ REPORTED = [
     Case("node-express", ["node", "{here}/node_http.js"], ["nodejs", "node-express"], recall=0, env={"FRAMEWORK": "express", "NODE_PATH": "/usr/share/nodejs"}),
     Case("puma", ["/usr/bin/puma", "--bind", "tcp://127.0.0.1:{port}", "--threads", "16:16", "--quiet", "{here}/config.ru"],
          ["puma"], unit="handoff", recall=0.9),
-    Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.7, access=1, options={"linger_s": 2}),
+    Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.6, access=1, options={"linger_s": 2}),
+    go("go-lazy-pool", "lazypool", recall=0.45),
 ]
 
 

@@ -17,7 +17,7 @@ GRACE_S = 1.5  # beyond the default of --lineage-grace
 class Lazy:
     lock = threading.Lock()
     started = False
-    pool = ThreadPoolExecutor(4)
+    pool = None
 
 
 def daemon():
@@ -29,14 +29,21 @@ def daemon():
         time.sleep(0.005)
 
 
+def job(token, request_id):
+    truth.info(f"{token} pooled", request_id)
+    time.sleep(0.002)
+    truth.info(f"{token} pooled still", request_id)
+
+
 def handle(path, request_id):
     with Lazy.lock:
         if not Lazy.started:
             Lazy.started = True
             threading.Thread(target=daemon, daemon=True).start()
+            Lazy.pool = ThreadPoolExecutor(4)
     token = path.split("/")[2]
     # the pool's lines are nobody's or the submitting request's, never another's
-    Lazy.pool.submit(truth.info, f"{token} pooled", request_id).result()
+    Lazy.pool.submit(job, token, request_id).result()
     return truth.work(path, request_id)
 
 
