@@ -18,6 +18,7 @@ SERVER = Path(__file__).resolve().parent / "python_server.py"
 MINORS = range(9, 15)
 KNOWN = ("plain", "group", "thread", "stream", "late")
 ROUNDS = 25
+VARIABLES = "import json, sysconfig; print(json.dumps({k: sysconfig.get_config_var(k) for k in ('VERSION', 'LIBPL', 'LIBS', 'MODLIBS')}))"
 START_S, SILENCE_S, END_S = 60, 30, 30
 
 
@@ -31,6 +32,21 @@ def interpreters():
             minor = Path(path).name.rpartition(".")[2]
             if minor.isdigit():
                 found.setdefault(int(minor), path)
+    return found
+
+
+def static_interpreters(folder):
+    """{name: path} of /usr/bin/python3's library in a program, as standalone builds are made, without a symbol table."""
+    found, of = {}, json.loads(subprocess.check_output(["/usr/bin/python3", "-c", VARIABLES]))
+    main = Path(folder, "main.c")
+    main.write_text("int Py_BytesMain(int, char **); int main(int c, char **v) { return Py_BytesMain(c, v); }\n", encoding="ascii")
+    for name, library in ("pie", f"libpython{of['VERSION']}-pic.a"), ("no-pie", f"libpython{of['VERSION']}.a"):
+        archive, path = Path(of["LIBPL"], library), Path(folder, f"python-{name}")
+        if not archive.exists():
+            continue
+        found[f"static {name}"] = str(path)
+        subprocess.run(["gcc", f"-{name}", main, "-Wl,--export-dynamic", archive, *of["LIBS"].split(), *of["MODLIBS"].split(), "-s",
+                        "-o", path], check=True, timeout=120)
     return found
 
 
@@ -152,8 +168,8 @@ def check(records, truth):
     assert known > 2000 and right / known >= 0.99, f"{right} of {known} right"
 
 
-def case(minor, path):
-    @tap.test(f"CPython 3.{minor}: {path}")
+def case(name, path):
+    @tap.test(f"CPython {name}: {path}")
     def _():
         with tempfile.TemporaryFile() as errors:
             run = tap.start(path, str(SERVER), stdin=subprocess.PIPE, stderr=errors,
@@ -165,7 +181,10 @@ def case(minor, path):
 paths = interpreters()
 for version in MINORS:
     if version in paths:
-        case(version, paths[version])
+        case(f"3.{version}", paths[version])
     else:
         print(f"ok 0 - CPython 3.{version} # SKIP none on this machine")
+if "PYTHONS" in os.environ:
+    for build, interpreter in static_interpreters(os.environ["PYTHONS"]).items():
+        case(build, interpreter)
 tap.main()
