@@ -45,7 +45,7 @@ __weak int fastcgi_word(u64 sk, u64 bytes, u32 len, u32 sent)
 		return 0;
 	f = conn_fastcgi(conn, sent);
 	for (; i < 8 && i < len && event == HTTP_NONE && !fastcgi__skips(f); i++, bytes >>= 8)
-		event = fastcgi__byte(f, &conn->in, &conn->found, bytes & 0xff, sent, rt_headers);
+		event = fastcgi__byte(f, &conn->in, &conn->found, bytes & 0xff, sent, &rt_headers);
 	if (event != HTTP_NONE)
 		fastcgi_event(conn, event, sent);
 	return i;

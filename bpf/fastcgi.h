@@ -154,7 +154,7 @@ http_inline int fastcgi_length(struct fastcgi *f, __u32 *length, __u8 c)
 
 /* The name is known: does its value matter? */
 http_inline void fastcgi_value_begin(struct fastcgi *f, struct http *h, struct http_found *found,
-				     const volatile __u64 *ids)
+				     const volatile struct http_ids *ids)
 {
 	h->header =
 		f->name_at == FASTCGI_PREFIX_LEN ? http_header_of(h->hash, 0, ids) : HTTP_UNKNOWN;
@@ -175,7 +175,7 @@ http_inline void fastcgi_name_byte(struct fastcgi *f, struct http *h, __u8 c)
 }
 
 http_inline void fastcgi_pair_byte(struct fastcgi *f, struct http *h, struct http_found *found,
-				   __u8 c, const volatile __u64 *ids)
+				   __u8 c, const volatile struct http_ids *ids)
 {
 	switch (f->pair) {
 	case FASTCGI_NAME_LEN:
@@ -249,7 +249,7 @@ http_inline int fastcgi__skips(const struct fastcgi *f)
  */
 http_inline enum http_event fastcgi__byte(struct fastcgi *f, struct http *h,
 					  struct http_found *found, __u8 c, int sent,
-					  const volatile __u64 *ids)
+					  const volatile struct http_ids *ids)
 {
 	enum http_event event;
 
