@@ -194,7 +194,6 @@ static void test_not_requests(void **state)
 {
 	static const char *const texts[] = {
 		"HTTP/1.1 200 OK\r\nx-baseten-request-id: a\r\n\r\n",
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" EVIL,
 		"\x16\x03\x01\x02" EVIL,
 		"{\"json\": 1}\n" EVIL,
 		" GET / HTTP/1.1\r\nx-baseten-request-id: a\r\n\r\n",
@@ -207,6 +206,14 @@ static void test_not_requests(void **state)
 		assert_int_equal(heard.heads, 0);
 		assert_int_equal(heard.state, HTTP_OTHER);
 	}
+}
+
+static void test_http2_is_another_machines(void **state)
+{
+	struct heard heard = hear_split("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" EVIL, false);
+
+	assert_int_equal(heard.heads, 0);
+	assert_int_equal(heard.state, HTTP_TWO);
 }
 
 /* Two lengths, or one that is no number: where the body ends is anybody's guess. */
