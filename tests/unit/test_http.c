@@ -254,6 +254,50 @@ static void test_responses(void **state)
 		1);
 }
 
+/* Several requests in one read, whatever their bodies: each has its own id. */
+static void test_pipelined(void **state)
+{
+	struct heard heard = hear_split("GET /a HTTP/1.1\r\nx-request-id: one\r\n\r\n"
+					"POST /b HTTP/1.1\r\nx-request-id: two\r\n"
+					"content-length: 3\r\n\r\nabc"
+					"HEAD /c HTTP/1.1\r\n\r\n"
+					"GET /d HTTP/1.1\r\nx-request-id: four\r\n\r\n",
+					false);
+
+	assert_int_equal(heard.heads, 4);
+	assert_int_equal(heard.ends, 4);
+	assert_string_equal(heard.ids[0], "one");
+	assert_string_equal(heard.ids[1], "two");
+	assert_string_equal(heard.ids[2], "");
+	assert_string_equal(heard.ids[3], "four");
+}
+
+static void feed(struct http *h, struct http_found *found, const char *text)
+{
+	const struct http_ids ids = { 0 };
+	enum http_event event;
+
+	for (size_t at = 0, len = strlen(text); at < len;)
+		at += word(h, found, text + at, len - at, &ids, &event);
+}
+
+/* The answer to HEAD has the length that GET's would have, and no body. */
+static void test_head(void **state)
+{
+	struct http h = { 0 };
+	struct http_found found = { 0 };
+
+	http__begin(&h, &found);
+	feed(&h, &found, "HEAD / HTTP/1.1\r\n\r\n");
+	assert_true(h.method_head);
+	h.response = 1;
+	http__begin(&h, &found);
+	h.no_body = h.method_head = 1;
+	feed(&h, &found, "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n");
+	assert_int_equal(h.state, HTTP_BODY);
+	assert_int_equal(h.body_left, 0);
+}
+
 static void test_traceparent(void **state)
 {
 	static const char text[] =
@@ -275,11 +319,19 @@ static void test_traceparent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hashes),       cmocka_unit_test(test_id),
-		cmocka_unit_test(test_no_id),        cmocka_unit_test(test_rank),
-		cmocka_unit_test(test_long_id),      cmocka_unit_test(test_bodies_are_no_heads),
-		cmocka_unit_test(test_not_requests), cmocka_unit_test(test_smuggling),
-		cmocka_unit_test(test_responses),    cmocka_unit_test(test_traceparent),
+		cmocka_unit_test(test_hashes),
+		cmocka_unit_test(test_id),
+		cmocka_unit_test(test_no_id),
+		cmocka_unit_test(test_rank),
+		cmocka_unit_test(test_long_id),
+		cmocka_unit_test(test_bodies_are_no_heads),
+		cmocka_unit_test(test_not_requests),
+		cmocka_unit_test(test_smuggling),
+		cmocka_unit_test(test_http2_is_another_machines),
+		cmocka_unit_test(test_pipelined),
+		cmocka_unit_test(test_head),
+		cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_traceparent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
