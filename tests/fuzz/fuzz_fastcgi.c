@@ -32,7 +32,7 @@ static void on_event(struct heard *heard, enum http_event event)
 
 static void hear(struct heard *heard, const uint8_t *data, size_t size, size_t step, bool sent)
 {
-	const __u64 ids[RT_HEADERS_MAX] = { 0x1234, HTTP_HASH_CHUNKED };
+	const struct http_ids ids = { { 0x1234, HTTP_HASH_CHUNKED }, 1 };
 
 	*heard = (struct heard){ .f.state = FASTCGI_RECORD };
 	http__begin(&heard->h, &heard->found);
@@ -42,7 +42,7 @@ static void hear(struct heard *heard, const uint8_t *data, size_t size, size_t s
 
 		if (!fastcgi__skips(&heard->f))
 			on_event(heard, fastcgi__byte(&heard->f, &heard->h, &heard->found, data[at],
-						      sent, ids));
+						      sent, &ids));
 		else
 			on_event(heard, fastcgi__skip(&heard->f, left, sent, &taken));
 		if (!taken || taken > left)
