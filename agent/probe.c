@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/probe.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "agent/counter.h"
+#include "agent/header.h"
 #include "agent/pin.h"
 #include "agent/plan.h"
 #include "agent/requests.h"
@@ -47,24 +47,6 @@ static int problem(char **ret_problem, int err, const char *what)
 	return err;
 }
 
-static uint64_t header_hash(const char *name)
-{
-	uint64_t hash = FNV_BASIS;
-
-	for (; *name; name++)
-		hash = http_hash(hash, tolower((unsigned char)*name));
-	return hash;
-}
-
-static void add_header(struct http_ids *ids, int rank, const char *name)
-{
-	unsigned letter = tolower((unsigned char)*name) - 'a';
-
-	ids->hash[rank] = header_hash(name);
-	if (letter < 26) /* names that begin otherwise are always read */
-		ids->first |= 1ULL << letter;
-}
-
 static uint64_t now_ns(void)
 {
 	struct timespec now = { 0 };
@@ -81,7 +63,7 @@ static void configure(struct reqtap *skel, const struct probe_config *config)
 	skel->rodata->rt_grace_ns = config->lineage_grace_ns;
 	skel->rodata->rt_budget = config->budget_bytes;
 	for (int i = 0; i < RT_HEADERS_MAX && config->headers && config->headers[i]; i++)
-		add_header(&skel->rodata->rt_headers, i, config->headers[i]);
+		header__add(&skel->rodata->rt_headers, i, config->headers[i]);
 	memcpy((void *)skel->rodata->rt_nr, plan_numbers, sizeof(plan_numbers));
 	if (config->ring_bytes)
 		bpf_map__set_max_entries(skel->maps.rt_ring, config->ring_bytes);
