@@ -56,6 +56,8 @@ static __always_inline struct conn *conn_begin(struct sock *sk, u64 cookie, u8 d
 	u32 zero = 0;
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn_zero, &zero);
 
+	if (bpf_map_lookup_elem(&rt_h2_stream, &key)) /* of one whose end was not seen */
+		bpf_map_delete_elem(&rt_h2_stream, &key);
 	if (!conn || bpf_map_update_elem(&rt_conn, &key, conn, BPF_ANY)) {
 		count(RT_CONN_FULL);
 		return 0;

@@ -13,6 +13,7 @@
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
+#define CONN_TWO (-2) /* of conn_scan(): it is HTTP/2 */
 #define EPIPE 32
 #define ECONNRESET 104
 
@@ -94,7 +95,7 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 		return -1;
 	h = sent ? &conn->out : &conn->in;
 	if (h->state == HTTP_TWO)
-		return http2_scan(sk, address, len, sent);
+		return CONN_TWO;
 	if (conn->fastcgi_in.state)
 		return fastcgi_scan(sk, address, len, sent);
 	if (http__skips(h))
@@ -109,7 +110,7 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	/* no method and no "HTTP/" begins with 0; the length of a server's first frame does */
 	if (h->state == HTTP_START && !(block[0] & 0xff) && (sent || conn->joined)) {
 		http2_join(conn, sent, conn->joined);
-		return http2_scan(sk, address, len, sent);
+		return CONN_TWO;
 	}
 	if (h->state == HTTP_START && !sent && (block[0] & 0xff) == FASTCGI_VERSION) {
 		fastcgi_start(conn);
@@ -125,6 +126,14 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	return taken;
 }
 
+/* HTTP/2 not from within conn_scan(): see handoff_follow(). */
+static __always_inline int conn_next(u64 sk, u64 address, u32 len, u32 sent)
+{
+	int taken = conn_scan(sk, address, len, sent);
+
+	return taken == CONN_TWO ? http2_scan(sk, address, len, sent) : taken;
+}
+
 /* One step over what the thread's call moved: 0 go on, -1 done. Global: see conn_word(). */
 __weak int conn_step(u32 sent)
 {
@@ -137,7 +146,7 @@ __weak int conn_step(u32 sent)
 	step = segments_step(&call->memory);
 	if (step)
 		return step < 0 ? -1 : 0;
-	taken = conn_scan(call->sk, call->memory.address, call->memory.left, sent);
+	taken = conn_next(call->sk, call->memory.address, call->memory.left, sent);
 	if (taken <= 0)
 		return -1;
 	segments_take(&call->memory, taken);
@@ -205,7 +214,7 @@ static __always_inline void conn_moved(struct inflight *call, u64 id, u32 total,
 	}
 	conn_call(sk, sent);
 	for (int i = 0; i < SCAN_STEPS && left; i++) {
-		u32 taken = conn_scan(sk, address, left, sent);
+		u32 taken = conn_next(sk, address, left, sent);
 
 		if (!taken || taken > left) /* or negative */
 			break;

@@ -122,6 +122,7 @@ int rt_go_started(struct pt_regs *ctx)
 		from = unit_goroutine(id >> 32, began.parent);
 		request = unit_request(&from, now);
 		bpf_map_delete_elem(&rt_go_parent, &id);
+		go_link_inherit(id >> 32, from.id, to.id);
 	}
 	if (request && go_begun(&to, &began.function))
 		unit_own(&to, request, 0);
@@ -168,7 +169,7 @@ int rt_go_reader(struct pt_regs *ctx)
 	u64 g = go ? go_current(go) : 0;
 
 	if (g)
-		go_link_set(id >> 32, g, go_argument(ctx, 0), 0);
+		go_link_begin(id >> 32, g, go_argument(ctx, 0));
 	return 0;
 }
 

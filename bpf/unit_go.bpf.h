@@ -13,8 +13,9 @@
 #include "bpf/runtime.bpf.h"
 
 /*
- * Which object of the program a goroutine reads an HTTP/2 connection for, and which connection an
- * object has: both addresses are of one process, and cannot be the same.
+ * Of a goroutine: the object of the program that it reads an HTTP/2 connection for; or, before it
+ * has one, the connection that it has read, which whom it starts takes over: the first frames are
+ * often read, with the preface, by another goroutine than the rest. Of an object: its connection.
  */
 struct go_link_key {
 	u64 address;
@@ -23,8 +24,8 @@ struct go_link_key {
 };
 
 struct go_link {
-	u64 to;     /* the object; or the key in rt_conn */
-	u64 cookie; /* of the connection */
+	u64 to;     /* the object; or the connection's key in rt_conn */
+	u64 cookie; /* of the connection; 0: it is an object */
 };
 
 struct {
@@ -49,14 +50,44 @@ static __always_inline void go_link_set(u32 tgid, u64 address, u64 to, u64 cooki
 	bpf_map_update_elem(&rt_go_link, &key, &link, BPF_ANY);
 }
 
+static __always_inline void go_link_delete(u32 tgid, u64 address)
+{
+	struct go_link_key key = { .address = address, .tgid = tgid };
+
+	bpf_map_delete_elem(&rt_go_link, &key);
+}
+
 /* The goroutine `g` has read a stream of the connection. */
 static __always_inline void go_reads_stream(u32 tgid, u64 g, u64 sk)
 {
-	struct go_link *object = go_link(tgid, g);
+	struct go_link *link = go_link(tgid, g);
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
 
-	if (object && conn)
-		go_link_set(tgid, object->to, sk, conn->cookie);
+	if (conn)
+		go_link_set(tgid, link && !link->cookie ? link->to : g, sk, conn->cookie);
+}
+
+/* `parent` starts `child`, whose g may have been another's. */
+static __always_inline void go_link_inherit(u32 tgid, u64 parent, u64 child)
+{
+	struct go_link *link = go_link(tgid, parent);
+
+	if (link && link->cookie)
+		go_link_set(tgid, child, link->to, link->cookie);
+	else if (go_link(tgid, child))
+		go_link_delete(tgid, child);
+}
+
+/* The goroutine `g` begins to read for `object`. */
+static __always_inline void go_link_begin(u32 tgid, u64 g, u64 object)
+{
+	struct go_link *link = go_link(tgid, g);
+
+	if (link && link->cookie)
+		go_link_set(tgid, object, link->to, link->cookie);
+	else if (!link || link->to != object) /* not the same call, at its second try for a stack */
+		go_link_delete(tgid, object);
+	go_link_set(tgid, g, object, 0);
 }
 
 static __always_inline struct unit unit_goroutine(u32 tgid, u64 g)
