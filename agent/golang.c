@@ -282,6 +282,12 @@ static bool is_go(struct elf *elf)
 	       !elf__section(elf, ".note.go.buildid", &range);
 }
 
+/* Streams, starts and their ends, and of crypto/tls two entries with their returns, begin and end.
+ */
+_Static_assert(GOLANG_STREAMS + 2 * GOLANG_STARTS + 2 * (1 + GOLANG_RETURNS) + 2 <=
+		       RUNTIME_PROBES_MAX,
+	       "a match holds all that is found");
+
 static void add(struct runtime_match *match, const char *program, uint64_t vaddr)
 {
 	match->probes[match->probe_count++] =

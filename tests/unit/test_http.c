@@ -281,7 +281,7 @@ static void feed(struct http *h, struct http_found *found, const char *text)
 		at += word(h, found, text + at, len - at, &ids, &event);
 }
 
-/* The answer to HEAD has the length that GET's would have, and no body. */
+/* The answer to HEAD has the length of the one to GET, and no body. */
 static void test_head(void **state)
 {
 	struct http h = { 0 };
