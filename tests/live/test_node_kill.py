@@ -117,7 +117,7 @@ class Rig:
         with sqlite3.connect(f"file:{self.agent.home.name}/state/outbox.db?mode=ro", uri=True, timeout=5) as db:
             return not db.execute("SELECT count(*) FROM payload").fetchone()[0]
 
-    def check(self, writers, kills, besides=()):
+    def check(self, writers, kills, besides=(), replaced=False):
         """What the writers wrote against what arrived. A kill may repeat what was in flight: a request of each of
         the two lanes that are in use."""
         writers.stop()
@@ -131,17 +131,18 @@ class Rig:
         assert not lost, (len(lost), lost[:5], self.agent.log[-2000:])
         assert len(repeats) <= 2 * kills, (kills, repeats)
         assert not strange, strange[:5]
-        self.check_history(count)
+        self.check_history(count, replaced)
 
-    def check_history(self, count):
+    def check_history(self, count, replaced):
         """The export may repeat what was in flight at a kill; who follows the log reads each line once. What was on its
-        way to the disk, of the last 50 ms before a kill, may be missing there."""
+        way to the disk, of the last 50 ms before a kill, may be missing there. While programs of another contract are
+        replaced, both sets capture for some milliseconds: rather twice than not at all."""
         kept = subprocess.run([REQTAP, "logs", "--state-dir", self.agent.home.name + "/state", "--limit", "0", "--output",
                                "jsonl"], capture_output=True, text=True, timeout=120, check=True)
         records = [json.loads(line) for line in kept.stdout.splitlines()]
         lost, doubled, written, _ = tally([r["message"] for r in records], count)
         print(f"# history: {len(records)} records of {written} lines, {len(lost)} lost, {doubled} doubled")
-        assert not doubled, (doubled, self.agent.log[-2000:])
+        assert doubled * 100 < written if replaced else not doubled, (doubled, self.agent.log[-2000:])
         assert len(lost) * 100 < written, (len(lost), written)
 
 
@@ -211,7 +212,7 @@ def _():
         rig.agent.kill()
         rig.agent.start()
         assert "replaced what another version" in rig.agent.log, rig.agent.log
-        rig.check(writers, 7)
+        rig.check(writers, 7, replaced=True)
         assert not list(Path(PINS).parent.glob(NAME + "-*")), list(Path(PINS).parent.glob(NAME + "-*"))
 
 
