@@ -36,13 +36,16 @@ struct {
 	__type(value, struct pool);
 } rt_pool __weak SEC(".maps");
 
+/* Not on the stack, which callers and callees share: 512 bytes (kernels before 6.13). */
+static const struct pool pool_none;
+
 static __always_inline struct pool *pool_get(u32 tgid)
 {
-	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid), none = {};
+	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid);
 
 	if (pool)
 		return pool;
-	bpf_map_update_elem(&rt_pool, &tgid, &none, BPF_NOEXIST);
+	bpf_map_update_elem(&rt_pool, &tgid, &pool_none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&rt_pool, &tgid);
 }
 
