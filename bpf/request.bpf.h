@@ -13,7 +13,8 @@
 #include "bpf/segment.bpf.h"
 #include "bpf/unit.bpf.h"
 
-#define CONN_TWO (-2) /* of conn_scan(): it is HTTP/2 */
+#define CONN_TWO (-2)     /* of conn_scan(): it is HTTP/2 */
+#define CONN_FASTCGI (-3) /* likewise */
 #define EPIPE 32
 #define ECONNRESET 104
 
@@ -97,7 +98,7 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	if (h->state == HTTP_TWO)
 		return CONN_TWO;
 	if (conn->fastcgi_in.state)
-		return fastcgi_scan(sk, address, len, sent);
+		return CONN_FASTCGI;
 	if (http__skips(h))
 		return conn_skip(conn, sent, len);
 	if (len > SCAN_BLOCK)
@@ -114,7 +115,7 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	}
 	if (h->state == HTTP_START && !sent && (block[0] & 0xff) == FASTCGI_VERSION) {
 		fastcgi_start(conn);
-		return fastcgi_scan(sk, address, len, sent);
+		return CONN_FASTCGI;
 	}
 	for (u32 i = 0; i < SCAN_BLOCK / 8 && taken < len; i++) {
 		u32 took = conn_word(sk, block[i], len - taken, sent);
@@ -126,12 +127,20 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	return taken;
 }
 
-/* HTTP/2 not from within conn_scan(): see handoff_follow(). */
+/* The others not from within conn_scan(), whose stack they do not need: see handoff_follow(). */
 static __always_inline int conn_next(u64 sk, u64 address, u32 len, u32 sent)
 {
 	int taken = conn_scan(sk, address, len, sent);
 
-	return taken == CONN_TWO ? http2_scan(sk, address, len, sent) : taken;
+	if (taken == CONN_TWO)
+		return http2_scan(sk, address, len, sent);
+	return taken == CONN_FASTCGI ? fastcgi_scan(sk, address, len, sent) : taken;
+}
+
+/* Global: of three ways a step, a loop of them has too many for the verifier. */
+__weak int conn_take(u64 sk, u64 address, u32 len, u32 sent)
+{
+	return conn_next(sk, address, len, sent);
 }
 
 /* One step over what the thread's call moved: 0 go on, -1 done. Global: see conn_word(). */
@@ -214,7 +223,7 @@ static __always_inline void conn_moved(struct inflight *call, u64 id, u32 total,
 	}
 	conn_call(sk, sent);
 	for (int i = 0; i < SCAN_STEPS && left; i++) {
-		u32 taken = conn_next(sk, address, left, sent);
+		u32 taken = conn_take(sk, address, left, sent);
 
 		if (!taken || taken > left) /* or negative */
 			break;
