@@ -80,7 +80,7 @@ static void check_uprobes(struct doctor_report *report)
 	    err ? "the kernel does not attach to programs' functions" : "programs' functions");
 	if (err == -EACCES || err == -EPERM)
 		say(check->mend,
-		    "give the process CAP_SYS_ADMIN: kernels since July 2025 ask for it; ids "
+		    "give the process CAP_SYS_ADMIN: newer kernels (6.18 does) ask for it; ids "
 		    "across await, goroutines and TLS are off without");
 	else if (err)
 		say(check->mend, "boot a kernel built with CONFIG_UPROBE_EVENTS=y");

@@ -23,9 +23,8 @@ extern const struct right rights[];
 bool rights__has(const struct right *right);
 
 /*
- * Tries to attach to a function of this program: 0, or why the kernel does not let it. Since July
- * 2025 (ba677dbe77af, and in stable kernels of then) it wants CAP_SYS_ADMIN for that, no longer
- * CAP_PERFMON.
+ * Tries to attach to a function of this program: 0, or why the kernel does not let it: 6.18 wants
+ * CAP_SYS_ADMIN for that, where CAP_PERFMON was enough before.
  */
 int rights__try_uprobe(void);
 
