@@ -85,10 +85,10 @@ demo: ## see what reqtap is for, in about 15 seconds (root)
 	$(Q)tests/demo/demo
 
 check: ## every test that belongs to every change (root)
-	$(Q)tests/deps.sh build test
-	$(Q)$(MAKE) -j2 $(OUTPUT)/reqtap $(UNIT) $(FUZZ) $(LIVE)
+	$(Q)tests/deps.sh build test vm
+	$(Q)$(MAKE) -j2 $(OUTPUT)/reqtap $(UNIT) $(FUZZ) $(LIVE) $(VM)
 	$(Q)$(MAKE) lint
-	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) unit fuzz live
+	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) unit fuzz vm+live
 
 unit: $(UNIT) ## unit tests under ASan and UBSan; T=line runs one
 	$(Q)/usr/bin/python3 tests/run.py --output $(OUTPUT) --only '$(T)' unit
@@ -245,4 +245,4 @@ $(OUTPUT)/page/%: tests/page/%.c $(LIB_OBJ)
 $(OUTPUT)/vm/%: tests/vm/%.c
 	$(call msg,VM,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< -lbpf -lelf -lz -o $@
 
--include $(shell find $(OUTPUT) -name '*.d' 2>/dev/null)
+-include $(shell find $(OUTPUT) -path '*/vmtest' -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -4,7 +4,8 @@
 
 A test program prints TAP ("ok 1 - name", "not ok 2 - name", "ok 3 - name # SKIP why") and a
 program that crashes or prints none has failed. Ends with 'N passed, N failed, N skipped'.
-Programs of one kind run side by side: the live ones wait for most of their time.
+Programs of one kind run side by side: the live ones wait for most of their time. So do those of
+kinds that are joined, "vm+live", in that order.
 """
 import argparse
 import concurrent.futures
@@ -93,9 +94,9 @@ def main():
     args = parser.parse_args()
     output = args.output.resolve()
     totals = [0, 0, 0]
-    for kind in args.kinds:
+    for kinds in args.kinds:
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            runs = [pool.submit(run_one, kind, command, output, args.timeout)
+            runs = [pool.submit(run_one, kind, command, output, args.timeout) for kind in kinds.split("+")
                     for command in programs(kind, output) if args.only in label(kind, command)]
             for done in concurrent.futures.as_completed(runs):
                 lists, text = done.result()

@@ -54,6 +54,9 @@ class Suite:
             "APT::Architecture": arch,
             "APT::Architectures": arch,
             "APT::Sandbox::User": "root",
+            "Acquire::http::Timeout": "20",  # a machine without a network says so soon
+            "Acquire::https::Timeout": "20",
+            "Acquire::Retries": "1",
         }.items():
             self.options += ["-o", f"{name}={value}"]
         if not (self.home / "read").exists():

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -37,7 +36,8 @@ def jobs_for(plans, tests, short):
     for plan in plans:
         for test in tests:
             jobs.append({"name": f"{plan}/{test.stem[5:]}",
-                         "env": {"REQTAP": "/reqtap/build/reqtap", "REQTAP_PLAN": plan, "REQTAP_VM": "1", **short},
+                         "env": {"REQTAP": "/reqtap/build/reqtap", "REQTAP_PLAN": plan, "REQTAP_VM": "1",
+                                 "VERBOSE": "1", **short},
                          "command": ["/usr/bin/python3", f"tests/live/{test.name}"]})
     return jobs
 
@@ -102,12 +102,22 @@ def judge(report):
     return "ok", f"{len(passed)} passed, {len(skipped)} skipped, {report['seconds']} s"
 
 
+def say(number, name, report):
+    """One TAP line, and of a failure its last words, which are the verifier's where it refused. Returns the state."""
+    state, words = judge(report)
+    print(f"{'not ok' if state == 'FAIL' else 'ok'} {number} - {name}"
+          f"{' # SKIP ' + words if state == 'skip' else ' (' + words + ')'}", flush=True)
+    if state == "FAIL" and report:
+        print("".join(f"# {line}\n" for line in report["text"].splitlines()[-12:]), end="", flush=True)
+    return state
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build"))
     parser.add_argument("--kernels", default="5.10 6.1 6.12 7.2")
     parser.add_argument("--plans", default=" ".join(PLANS))
-    parser.add_argument("--short", action="store_true", help="both plans on a pipe alone, two guests at once")
+    parser.add_argument("--short", action="store_true", help="both plans on a pipe alone")
     parser.add_argument("--only", default="", help="part of a live test's name")
     args = parser.parse_args()
     output = args.output.resolve()
@@ -123,22 +133,17 @@ def main():
     number = bad = 0
     table = {}
     versions = args.kernels.split()
-    with ThreadPoolExecutor(2 if args.short else 1) as pool:
-        guests = [pool.submit(run_guest, version, output, base_archive, jobs) for version in versions]
-        for version, guest in zip(versions, guests):
-            try:
-                reports = guest.result()
-            except kernels.Missing as missing:
-                number += 1
-                print(f"ok {number} - kernel {version} # SKIP {missing}", flush=True)
-                continue
-            for job in jobs:
-                state, words = judge(reports.get(job["name"]))
-                table[job["name"], version] = state
-                number += 1
-                bad += state == "FAIL"
-                print(f"{'not ok' if state == 'FAIL' else 'ok'} {number} - {version} {job['name']}"
-                      f"{' # SKIP ' + words if state == 'skip' else ' (' + words + ')'}", flush=True)
+    for version in versions:
+        try:
+            reports = run_guest(version, output, base_archive, jobs)
+        except kernels.Missing as missing:
+            number += 1
+            print(f"ok {number} - kernel {version} # SKIP {missing}", flush=True)
+            continue
+        for job in jobs:
+            number += 1
+            table[job["name"], version] = say(number, f"{version} {job['name']}", reports.get(job["name"]))
+            bad += table[job["name"], version] == "FAIL"
     versions = sorted({v for _, v in table}, key=args.kernels.split().index)
     print("# " + " " * 28 + "".join(f"{v:>8}" for v in versions))
     for job in jobs:
