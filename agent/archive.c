@@ -8,6 +8,8 @@
 
 #define ZSTD_LEVEL 1
 
+_Static_assert(KEYS_BLOCK_MAX >= ARCHIVE_BLOCK_RECORDS, "a block's keys find room");
+
 /* Where an entry of a batch is. */
 struct place {
 	uint64_t time_ns;
@@ -27,12 +29,15 @@ struct archive {
 	/* the open block */
 	struct store_block block;
 	struct filter_map map;
+	struct keys_set keys;
 	struct buffer raw;
 	size_t raw_len;
 	/* the open segment */
 	struct store_block blocks[FILTER_BLOCKS];
 	unsigned block_count;
 	struct filter_matrix matrix;
+	struct keys_segment segment_keys;
+	struct keys_sorted sorted_keys;
 	/* a batch in order of time */
 	struct buffer places; /* struct place */
 	struct buffer sorted;
@@ -58,6 +63,7 @@ static void start_block(struct archive *a, int64_t seq)
 {
 	a->block = (struct store_block){ .seq = seq, .first_ns = UINT64_MAX };
 	memset(&a->map, 0, sizeof(a->map));
+	memset(&a->keys, 0, sizeof(a->keys));
 	a->raw_len = 0;
 }
 
@@ -78,14 +84,16 @@ static int count_record(struct archive *a, const struct record *record,
 			const struct chunk_entry *entry)
 {
 	struct store_block *block = &a->block;
-	int err = add_text(a, record->message);
+	int err;
 
+	if (block->records == ARCHIVE_BLOCK_RECORDS)
+		return -EBADMSG; /* not our writing */
+	err = add_text(a, record->message);
 	if (!err && record->exc_info.len)
 		err = add_text(a, record->exc_info);
 	if (record->request_id.len)
-		filter__add_key(&a->map, FILTER_REQUEST, record->request_id.data,
-				record->request_id.len);
-	filter__add_key(&a->map, FILTER_IDENTITY, &entry->identity, sizeof(entry->identity));
+		keys__add(&a->keys, keys__of(record->request_id));
+	filter__add_identity(&a->map, entry->identity);
 	if (record->time_ns < block->first_ns)
 		block->first_ns = record->time_ns;
 	if (record->time_ns > block->last_ns)
@@ -108,28 +116,43 @@ static int append(struct archive *a, const uint8_t *data, size_t len)
 		return err;
 	memcpy(a->raw.data + a->raw_len, data, len);
 	a->raw_len += len;
-	while (!(err = chunk__next(data, len, &at, &record, &entry)))
-		if (count_record(a, &record, &entry))
-			return -ENOMEM;
+	while (!err) {
+		err = chunk__next(data, len, &at, &record, &entry);
+		if (!err)
+			err = count_record(a, &record, &entry);
+	}
 	return err == -ENOENT ? 0 : err;
 }
 
 static int close_segment(struct archive *a)
 {
-	int err = store__put_segment(a->store, a->blocks, &a->matrix);
+	int err;
 
+	keys__sort(&a->segment_keys, a->block_count, &a->sorted_keys);
+	err = store__put_segment(a->store, a->blocks, &a->matrix, &a->sorted_keys);
 	a->block_count = 0;
 	memset(&a->matrix, 0, sizeof(a->matrix));
 	return err;
 }
 
-/* The open block is whole: its slot of the segment's filter is written. */
+/* The open block is whole: it gets its slot of the segment. */
 static int place_block(struct archive *a)
 {
 	filter__transpose(&a->matrix, a->block_count, &a->map);
+	keys__put(&a->segment_keys, a->block_count, a->keys.slots, a->keys.count);
 	a->blocks[a->block_count++] = a->block;
 	start_block(a, a->block.seq + a->block.records);
 	return a->block_count == FILTER_BLOCKS ? close_segment(a) : 0;
+}
+
+static int put_loose(struct archive *a)
+{
+	struct store_loose loose = { .map = &a->map };
+
+	keys__pack(&a->keys);
+	loose.keys = a->keys.slots;
+	loose.key_count = a->keys.count;
+	return store__put_loose(a->store, &a->block, &loose);
 }
 
 static int close_block(struct archive *a)
@@ -145,7 +168,7 @@ static int close_block(struct archive *a)
 		return -EIO;
 	err = store__put_chunk(a->store, &a->block, a->raw_len, a->packed.data, len);
 	if (!err)
-		err = store__put_map(a->store, a->block.seq, &a->map);
+		err = put_loose(a);
 	return err ? err : place_block(a);
 }
 
@@ -302,20 +325,24 @@ int archive__age(struct archive *a, uint64_t unix_ns)
 }
 
 /* What was open when the last writer ended is open again. */
-static int read_loose(void *ctx, const struct store_block *block, const struct filter_map *map,
+static int read_loose(void *ctx, const struct store_block *block, const struct store_loose *loose,
 		      const void *data, size_t len)
 {
 	struct archive *a = ctx;
 
 	if (!a->block.records)
 		start_block(a, block->seq);
-	if (!map)
+	if (!loose->map)
 		return append(a, data, len);
-	if (a->block.records || a->block_count == FILTER_BLOCKS - 1)
-		return -EBADMSG; /* a block behind a tail, or more than a segment's: not our writing
-				  */
+	/* a block behind a tail, or more than a segment's: not our writing */
+	if (a->block.records || a->block_count == FILTER_BLOCKS - 1 ||
+	    loose->key_count > KEYS_BLOCK_MAX)
+		return -EBADMSG;
 	a->block = *block;
-	a->map = *map;
+	a->map = *loose->map;
+	if (loose->key_count)
+		memcpy(a->keys.slots, loose->keys, loose->key_count * sizeof(*loose->keys));
+	a->keys.count = loose->key_count;
 	return place_block(a);
 }
 

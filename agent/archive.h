@@ -4,8 +4,8 @@
  *
  * A batch is at first a tail: a row as it came, to be read at once. Tails grow into a block of
  * ARCHIVE_BLOCK_RECORDS or ARCHIVE_BLOCK_BYTES, which is compressed and replaces them; so many
- * blocks make a segment, which has a filter. What is open is read back from the store after a
- * restart.
+ * blocks make a segment, which has a filter and its request ids by bucket (keys.h). What is open
+ * is read back from the store after a restart.
  */
 #ifndef REQTAP_ARCHIVE_H
 #define REQTAP_ARCHIVE_H

@@ -60,21 +60,9 @@ void filter__probe_text(struct filter_probe *probe, const char *text, size_t len
 	probe_grams(probe, text, len, SHORT_GRAM);
 }
 
-static uint64_t hash(enum filter_kind kind, const void *key, size_t len)
+void filter__probe_identity(struct filter_probe *probe, uint32_t identity)
 {
-	const unsigned char *bytes = key;
-	uint64_t h = 14695981039346656037ULL ^ kind; /* FNV-1a */
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ bytes[i]) * 1099511628211ULL;
-	h ^= h >> 29;
-	return h * MULTIPLIER;
-}
-
-void filter__probe_key(struct filter_probe *probe, enum filter_kind kind, const void *key,
-		       size_t len)
-{
-	uint64_t h = hash(kind, key, len);
+	uint64_t h = identity * MULTIPLIER;
 	uint32_t row = (uint32_t)((h >> 32) * FILTER_ROWS >> 32);
 
 	probe->count = FILTER_KEY_BITS;
@@ -85,11 +73,11 @@ void filter__probe_key(struct filter_probe *probe, enum filter_kind kind, const 
 	}
 }
 
-void filter__add_key(struct filter_map *map, enum filter_kind kind, const void *key, size_t len)
+void filter__add_identity(struct filter_map *map, uint32_t identity)
 {
 	struct filter_probe probe;
 
-	filter__probe_key(&probe, kind, key, len);
+	filter__probe_identity(&probe, identity);
 	for (unsigned i = 0; i < probe.count; i++)
 		set(map, probe.bits[i]);
 }

@@ -3,9 +3,9 @@
  * filter: which blocks of records cannot hold what is searched.
  *
  * A block's filter is a bitmap. A text sets a bit for each 3 and each 5 bytes in sequence (in
- * lower case), so that any substring can be asked for; an exact value (a request id) sets
- * FILTER_KEY_BITS bits that lie in one row, so that asking costs one read. No false negatives;
- * of false positives the block itself is the judge.
+ * lower case), so that any substring can be asked for; an identity sets FILTER_KEY_BITS bits that
+ * lie in one row, so that asking costs one read. No false negatives; of false positives the block
+ * itself is the judge. (Request ids are too many for it: keys.h.)
  *
  * The bitmaps of FILTER_BLOCKS blocks are kept transposed: one word per bit position holds that
  * bit of all blocks, so a question reads a few words, however many blocks there are. A row of
@@ -42,18 +42,12 @@ struct filter_probe {
 	unsigned count; /* 0: cannot be asked, any block may hold it */
 };
 
-enum filter_kind {
-	FILTER_REQUEST = 1,
-	FILTER_IDENTITY,
-};
-
 /* `text` is in lower case already. */
 void filter__add_text(struct filter_map *map, const char *text, size_t len);
-void filter__add_key(struct filter_map *map, enum filter_kind kind, const void *key, size_t len);
+void filter__add_identity(struct filter_map *map, uint32_t identity);
 
 void filter__probe_text(struct filter_probe *probe, const char *text, size_t len);
-void filter__probe_key(struct filter_probe *probe, enum filter_kind kind, const void *key,
-		       size_t len);
+void filter__probe_identity(struct filter_probe *probe, uint32_t identity);
 
 /* Adds a block's map as `slot`. */
 void filter__transpose(struct filter_matrix *matrix, unsigned slot, const struct filter_map *map);

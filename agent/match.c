@@ -135,8 +135,7 @@ static void plan_identities(struct match *m)
 
 		if (identity->from_ns == UINT64_MAX || ++matching > SCAN_ALTERNATIVES)
 			continue;
-		filter__probe_key(new_probe(group), FILTER_IDENTITY, &identity->id,
-				  sizeof(identity->id));
+		filter__probe_identity(new_probe(group), identity->id);
 	}
 	if (matching > SCAN_ALTERNATIVES)
 		group->count = 0;
@@ -145,11 +144,10 @@ static void plan_identities(struct match *m)
 static void plan_requests(struct match *m)
 {
 	const struct query_terms *requests = &m->query.terms[QUERY_REQUEST];
-	struct scan_group *group = new_group(m);
 
-	for (unsigned i = 0; i < requests->count && requests->count <= SCAN_ALTERNATIVES; i++)
-		filter__probe_key(new_probe(group), FILTER_REQUEST, requests->items[i].data,
-				  requests->items[i].len);
+	m->plan.key_count = requests->count <= SCAN_ALTERNATIVES ? requests->count : 0;
+	for (unsigned i = 0; i < m->plan.key_count; i++)
+		m->plan.keys[i] = keys__of(requests->items[i]);
 }
 
 static void make_plan(struct match *m)
@@ -160,8 +158,7 @@ static void make_plan(struct match *m)
 	m->plan.group_count = 0;
 	m->plan.levels = ~0U << (query->level ? chunk__level(query->level) : 0);
 	m->plan.notices = !query->terms[QUERY_REQUEST].count;
-	if (query->terms[QUERY_REQUEST].count)
-		plan_requests(m);
+	plan_requests(m);
 	if (names_identity(query))
 		plan_identities(m);
 	for (unsigned i = 0; i < query->terms[QUERY_WORD].count; i++) {

@@ -16,24 +16,14 @@ struct recent {
 	uint64_t keys[SLOTS];
 };
 
-static uint64_t hash(uint64_t h, const void *data, size_t len)
-{
-	const unsigned char *bytes = data;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ bytes[i]) * 1099511628211ULL; /* FNV-1a */
-	return h;
-}
-
 static uint64_t key(const struct record *record)
 {
-	uint64_t h = 14695981039346656037ULL;
+	uint64_t h = str_hash(STR_HASH, &record->written_ns, sizeof(record->written_ns));
 
-	h = hash(h, &record->written_ns, sizeof(record->written_ns));
-	h = hash(h, &record->tid, sizeof(record->tid));
-	h = hash(h, &record->stream, sizeof(record->stream));
-	h = hash(h, record->body.data, record->body.len);
-	h = hash(h, record->exc_info.data, record->exc_info.len);
+	h = str_hash(h, &record->tid, sizeof(record->tid));
+	h = str_hash(h, &record->stream, sizeof(record->stream));
+	h = str_hash(h, record->body.data, record->body.len);
+	h = str_hash(h, record->exc_info.data, record->exc_info.len);
 	h ^= h >> 32;
 	return h < FIRST_KEY ? h + FIRST_KEY : h;
 }

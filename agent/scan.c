@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <zstd.h>
 #include "agent/db.h"
+#include "agent/lookup.h"
+#include "agent/scan_filter.h"
 
 #define BUSY_MS 1000
 #define HOLD_STEPS 256
@@ -19,7 +21,6 @@ enum statement {
 	CHUNK_BEFORE,
 	CHUNK_AFTER,
 	DATA,
-	FILTER,
 	END,
 	IDENTITIES,
 	VERSION,
@@ -29,7 +30,7 @@ enum statement {
 #define SEGMENT "SELECT first_seq, end_seq, first_ns, last_ns, blocks FROM segment "
 /* SQLite reads every column that is selected: a block's data would be read to look at its times */
 #define CHUNK                                                                                      \
-	"SELECT " STORE_BLOCK_COLUMNS ", raw_len, CASE WHEN raw_len THEN NULL ELSE data END"       \
+	"SELECT " STORE_ROW_BLOCK ", raw_len, CASE WHEN raw_len THEN NULL ELSE data END"           \
 	" FROM chunk "
 
 static const char *const sql[STATEMENTS] = {
@@ -41,9 +42,8 @@ static const char *const sql[STATEMENTS] = {
 			      " ORDER BY seq DESC LIMIT 1), 0) AND seq + records > ?1"
 			      " ORDER BY seq LIMIT 1",
 	[DATA] = "SELECT raw_len, data FROM chunk WHERE seq = ?1",
-	[FILTER] = "SELECT words FROM filter WHERE row = ?1",
 	[END] = "SELECT seq + records FROM chunk ORDER BY seq DESC LIMIT 1",
-	[IDENTITIES] = "SELECT * FROM identity ORDER BY id",
+	[IDENTITIES] = STORE_ROW_IDENTITIES,
 	[VERSION] = "PRAGMA data_version",
 };
 
@@ -64,7 +64,9 @@ struct scan {
 	struct segment segment;
 	unsigned steps; /* since the transaction began */
 	const struct scan_plan *plan;
-	uint32_t words[FILTER_ROW_WORDS];
+	struct scan_filter *filter;
+	struct lookup *lookup;
+	bool found; /* the lookup is of this transaction */
 	uint8_t *data;
 	size_t size;
 	uint64_t bytes;
@@ -75,6 +77,7 @@ void scan__release(struct scan *scan)
 	if (!sqlite3_get_autocommit(scan->db))
 		db__execute(scan->db, "COMMIT");
 	scan->steps = 0;
+	scan->found = false;
 }
 
 /* Steps share a transaction: one each would lock, and look whether the file was written. */
@@ -95,6 +98,10 @@ static int prepare(struct scan *scan)
 	err = db__execute(scan->db, "PRAGMA cache_size = -4096");
 	if (!err)
 		err = db__prepare(scan->db, sql, STATEMENTS, scan->statements);
+	if (!err)
+		scan->filter = scan_filter__new(scan->db, &err);
+	if (!err)
+		scan->lookup = lookup__new(scan->db, &err);
 	/* the writer makes the file and then its tables: in between there is no history yet */
 	return err == -EBADMSG && !db__format(scan->db) ? -ENOENT : err;
 }
@@ -123,71 +130,21 @@ struct scan *scan__close(struct scan *scan)
 {
 	if (!scan)
 		return NULL;
+	scan_filter__free(scan->filter);
+	lookup__free(scan->lookup);
 	db__close(scan->db, scan->statements, STATEMENTS);
 	free(scan->data);
 	free(scan);
 	return NULL;
 }
 
-/* A row of the filter, whose bits lie at `row` * FILTER_ROW_WORDS. */
-static int read_row(struct scan *scan, int64_t first_seq, uint32_t row)
-{
-	sqlite3_stmt *statement = scan->statements[FILTER];
-	int err;
-
-	sqlite3_bind_int64(statement, 1, first_seq * FILTER_ROWS + row);
-	err = db__step(statement);
-	if (!err && sqlite3_column_bytes(statement, 0) == sizeof(scan->words))
-		memcpy(scan->words, sqlite3_column_blob(statement, 0), sizeof(scan->words));
-	else if (!err)
-		err = -EBADMSG;
-	sqlite3_reset(statement);
-	return err;
-}
-
-/* Blocks of the segment in which all bits of the probe are set. */
-static int probe_mask(struct scan *scan, const struct filter_probe *probe, uint32_t *ret)
-{
-	uint32_t row = UINT32_MAX, mask = UINT32_MAX;
-	int err = 0;
-
-	for (unsigned i = 0; i < probe->count && mask && !err; i++) {
-		uint32_t bit = probe->bits[i];
-
-		if (bit / FILTER_ROW_WORDS != row) {
-			row = bit / FILTER_ROW_WORDS;
-			err = read_row(scan, scan->segment.first_seq, row);
-		}
-		mask &= scan->words[bit % FILTER_ROW_WORDS];
-	}
-	*ret = mask;
-	return err;
-}
-
-static int filter_mask(struct scan *scan, uint32_t *ret)
-{
-	const struct scan_plan *plan = scan->plan;
-	int err = 0;
-
-	for (unsigned g = 0; g < plan->group_count && *ret && !err; g++) {
-		const struct scan_group *group = &plan->groups[g];
-		uint32_t any = 0, mask;
-
-		for (unsigned p = 0; p < group->count && !err; p++) {
-			err = probe_mask(scan, &group->probes[p], &mask);
-			any |= mask;
-		}
-		*ret &= group->count ? any : UINT32_MAX;
-	}
-	return err;
-}
-
-static int make_mask(struct scan *scan)
+/* Of a plan that names requests, `slots` are those that may have one; else the filter says. */
+static int make_mask(struct scan *scan, uint32_t slots)
 {
 	const struct scan_plan *plan = scan->plan;
 	struct segment *segment = &scan->segment;
 	uint32_t mask = 0, notices = 0;
-	int err;
+	int err = 0;
 
 	for (int i = 0; i < FILTER_BLOCKS; i++) {
 		const struct store_block *block = &segment->blocks[i];
@@ -197,13 +154,15 @@ static int make_mask(struct scan *scan)
 		if (mask & 1U << i && block->missing && plan->notices)
 			notices |= 1U << i;
 	}
-	err = filter_mask(scan, &mask);
+	mask &= slots;
+	if (!plan->key_count)
+		err = scan_filter__segment(scan->filter, plan, segment->first_seq, &mask);
 	segment->mask = mask | notices;
 	return err;
 }
 
 /* Reads the segment that the statement finds; -ENOENT. */
-static int find_segment(struct scan *scan, enum statement which, int64_t cursor)
+static int find_segment(struct scan *scan, enum statement which, int64_t cursor, uint32_t slots)
 {
 	sqlite3_stmt *statement = scan->statements[which];
 	struct segment *segment = &scan->segment;
@@ -228,45 +187,18 @@ static int find_segment(struct scan *scan, enum statement which, int64_t cursor)
 	segment->mask = 0;
 	if (err || !scan_plan__overlaps(scan->plan, segment->first_ns, segment->last_ns))
 		return err;
-	return make_mask(scan);
-}
-
-/* A loose block's map, of which only what is asked for is read. */
-struct map {
-	sqlite3_blob *blob;
-	uint32_t row; /* in `bits`; UINT32_MAX: none yet */
-	uint8_t bits[FILTER_ROW_WORDS / 8];
-};
-
-/* True also when it cannot be read: then the block itself is the judge. */
-static bool map_bit(void *ctx, uint32_t bit)
-{
-	struct map *map = ctx;
-	uint32_t row = bit / FILTER_ROW_WORDS, at = bit % FILTER_ROW_WORDS;
-
-	if (row != map->row && sqlite3_blob_read(map->blob, map->bits, sizeof(map->bits),
-						 (int)(row * sizeof(map->bits))) != SQLITE_OK)
-		return true;
-	map->row = row;
-	return map->bits[at / 8] >> at % 8 & 1;
+	return make_mask(scan, slots);
 }
 
 /* A block that is in no segment has a map of its own; a tail has none. */
 static bool loose_may_match(struct scan *scan, const struct scan_chunk *chunk)
 {
-	struct map map = { .row = UINT32_MAX };
-	bool hit = true;
+	const struct scan_plan *plan = scan->plan;
 
-	if (!scan_plan__may_match(scan->plan, &chunk->block))
+	if (!scan_plan__may_match(plan, &chunk->block))
 		return false;
-	if (chunk->tail || !scan->plan->group_count ||
-	    (chunk->block.missing && scan->plan->notices))
-		return true;
-	if (sqlite3_blob_open(scan->db, "main", "loose", "map", chunk->block.seq, 0, &map.blob) ==
-	    SQLITE_OK)
-		hit = scan_plan__map_hits(scan->plan, map_bit, &map);
-	sqlite3_blob_close(map.blob);
-	return hit;
+	return chunk->tail || plan->key_count || (chunk->block.missing && plan->notices) ||
+	       scan_filter__block(scan->filter, plan, chunk->block.seq);
 }
 
 /* Room for a chunk's data. */
@@ -293,7 +225,7 @@ static int find_chunk(struct scan *scan, enum statement which, int64_t cursor,
 	err = db__step(statement);
 	if (!err) {
 		*ret = (struct scan_chunk){ .tail = !sqlite3_column_int64(statement, 6) };
-		store__read_block(statement, &ret->block);
+		store_row__block(statement, &ret->block);
 		ret->len = (size_t)sqlite3_column_bytes(statement, 7);
 		err = reserve(scan, ret->len);
 		if (!err && ret->len)
@@ -315,6 +247,72 @@ void scan__begin(struct scan *scan, const struct scan_plan *plan)
 	scan->plan = plan;
 	scan->segment.first_seq = INT64_MAX; /* not looked for yet */
 	scan->segment.end_seq = 0;
+	scan->found = false;
+}
+
+/* A plan's request ids are looked for once in a transaction. */
+static int look_up(struct scan *scan, int64_t from_seq)
+{
+	int err = 0;
+
+	if (!scan->found)
+		err = lookup__find(scan->lookup, scan->plan->keys, scan->plan->key_count, from_seq);
+	scan->found = !err;
+	return err;
+}
+
+static int enter_hit(struct scan *scan, const struct lookup_hit *hit)
+{
+	if (!hit->slots || in_segment(scan, hit->seq))
+		return 0;
+	return find_segment(scan, SEGMENT_BEFORE, hit->seq + 1, hit->slots);
+}
+
+/* The segment of the record before *cursor. Where requests are named, the cursor goes back to what
+ * may have one; -ENOENT: nothing has. */
+static int seek_before(struct scan *scan, int64_t *cursor)
+{
+	const struct lookup_hit *hit;
+	int err;
+
+	if (!scan->plan->key_count) {
+		if (*cursor - 1 >= scan->segment.first_seq)
+			return 0;
+		err = find_segment(scan, SEGMENT_BEFORE, *cursor, UINT32_MAX);
+		return err == -ENOENT ? 0 : err;
+	}
+	err = look_up(scan, 0);
+	if (err || *cursor > lookup__end(scan->lookup))
+		return err;
+	hit = lookup__before(scan->lookup, *cursor);
+	if (!hit)
+		return -ENOENT;
+	if (*cursor > hit->end_seq)
+		*cursor = hit->end_seq;
+	return enter_hit(scan, hit);
+}
+
+/* Likewise, of the record at *cursor. */
+static int seek_after(struct scan *scan, int64_t *cursor)
+{
+	const struct lookup_hit *hit;
+	int err;
+
+	if (!scan->plan->key_count) {
+		if (in_segment(scan, *cursor))
+			return 0;
+		err = find_segment(scan, SEGMENT_AFTER, *cursor, UINT32_MAX);
+		if (!err && *cursor < scan->segment.first_seq)
+			*cursor = scan->segment.first_seq;
+		return err == -ENOENT ? 0 : err;
+	}
+	err = look_up(scan, *cursor);
+	if (err || *cursor >= lookup__end(scan->lookup))
+		return err;
+	hit = lookup__after(scan->lookup, *cursor);
+	if (!hit || *cursor < hit->seq)
+		*cursor = hit ? hit->seq : lookup__end(scan->lookup);
+	return hit ? enter_hit(scan, hit) : 0;
 }
 
 /* The last block of the segment before *cursor that may match; or the cursor goes before it. */
@@ -337,11 +335,9 @@ int scan__before(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 	int err;
 
 	while (!(err = hold(scan))) {
-		if (*cursor - 1 < scan->segment.first_seq) {
-			err = find_segment(scan, SEGMENT_BEFORE, *cursor);
-			if (err && err != -ENOENT)
-				return err;
-		}
+		err = seek_before(scan, cursor);
+		if (err)
+			return err;
 		if (in_segment(scan, *cursor - 1)) {
 			if (scan->segment.last_ns + SCAN_SLACK_NS < scan->plan->since_ns)
 				return -ENOENT;
@@ -382,13 +378,9 @@ int scan__after(struct scan *scan, int64_t *cursor, struct scan_chunk *ret)
 	int err;
 
 	while (!(err = hold(scan))) {
-		if (!in_segment(scan, *cursor)) {
-			err = find_segment(scan, SEGMENT_AFTER, *cursor);
-			if (err && err != -ENOENT)
-				return err;
-			if (!err && *cursor < scan->segment.first_seq)
-				*cursor = scan->segment.first_seq;
-		}
+		err = seek_after(scan, cursor);
+		if (err)
+			return err;
 		if (in_segment(scan, *cursor)) {
 			if (scan_plan__is_beyond(scan->plan, scan->segment.first_ns))
 				return -ENOENT;
@@ -473,16 +465,7 @@ bool scan__is_stale(const struct scan *scan)
 int scan__identities(struct scan *scan,
 		     void (*fn)(void *ctx, const struct store_identity *identity), void *ctx)
 {
-	sqlite3_stmt *statement = scan->statements[IDENTITIES];
-	struct store_identity identity;
-	int err;
-
-	while (!(err = db__step(statement))) {
-		store__read_identity(statement, &identity);
-		fn(ctx, &identity);
-	}
-	sqlite3_reset(statement);
-	return err == -ENOENT ? 0 : err;
+	return store_row__identities(scan->statements[IDENTITIES], fn, ctx);
 }
 
 uint64_t scan__bytes(const struct scan *scan)

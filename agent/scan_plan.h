@@ -20,7 +20,10 @@ struct scan_plan {
 	uint64_t since_ns, until_ns; /* from since on, before until */
 	unsigned levels;             /* bit mask of chunk__level() */
 	bool notices;                /* chunks in which records are missing match too */
-	struct scan_group *groups;   /* all must hit */
+	/* Any of these must be there: a question for requests needs no filter, and asks none. */
+	uint32_t keys[SCAN_ALTERNATIVES]; /* keys.h */
+	unsigned key_count;               /* 0: no request is asked for, or too many are */
+	struct scan_group *groups;        /* all must hit */
 	unsigned group_count;
 };
 

@@ -12,9 +12,12 @@ enum statement {
 	DELETE_CHUNKS,
 	PUT_CHUNK,
 	PUT_MAP,
+	PUT_KEYS,
 	DELETE_MAPS,
+	DELETE_KEYS,
 	PUT_SEGMENT,
 	PUT_FILTER,
+	PUT_REQUEST,
 	PUT_IDENTITY,
 	IDENTITIES,
 	LOOSE,
@@ -24,6 +27,7 @@ enum statement {
 	OLDEST_CHUNK,
 	DELETE_SEGMENT,
 	DELETE_FILTER,
+	DELETE_REQUEST,
 	DELETE_IDENTITIES,
 	STATEMENTS,
 };
@@ -34,28 +38,33 @@ static const char *const sql[STATEMENTS] = {
 		"INSERT INTO chunk (seq, records, missing, first_ns, last_ns, levels, raw_len,"
 		" data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[PUT_MAP] = "INSERT INTO loose (seq, map) VALUES (?1, ?2)",
+	[PUT_KEYS] = "INSERT INTO loose_request (seq, end_seq, keys) VALUES (?1, ?2, ?3)",
 	[DELETE_MAPS] = "DELETE FROM loose WHERE seq < ?1",
-	[PUT_SEGMENT] = "INSERT INTO segment (first_seq, end_seq, first_ns, last_ns, blocks)"
-			" VALUES (?1, ?2, ?3, ?4, ?5)",
+	[DELETE_KEYS] = "DELETE FROM loose_request WHERE seq < ?1",
+	[PUT_SEGMENT] = "INSERT INTO segment (first_seq, end_seq, first_ns, last_ns, keys,"
+			" blocks) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[PUT_FILTER] = "INSERT INTO filter (row, words) VALUES (?1, ?2)",
+	[PUT_REQUEST] = "INSERT INTO request (row, end_seq, entries) VALUES (?1, ?2, ?3)",
 	[PUT_IDENTITY] =
 		"INSERT INTO identity VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 		" ON CONFLICT (id) DO UPDATE SET first_ns = min(first_ns, excluded.first_ns),"
 		" last_ns = max(last_ns, excluded.last_ns), records = records + excluded.records",
-	[IDENTITIES] = "SELECT * FROM identity ORDER BY id",
+	[IDENTITIES] = STORE_ROW_IDENTITIES,
 	[LOOSE] =
-		"SELECT " STORE_BLOCK_COLUMNS
-		", map, CASE WHEN raw_len THEN NULL ELSE data END FROM chunk"
-		" LEFT JOIN loose USING (seq)"
+		"SELECT " STORE_ROW_BLOCK
+		", map, keys, CASE WHEN raw_len THEN NULL ELSE data END FROM chunk"
+		" LEFT JOIN loose USING (seq) LEFT JOIN loose_request USING (seq)"
 		" WHERE chunk.seq >= (SELECT coalesce(max(end_seq), 0) FROM segment) ORDER BY seq",
 	[END] = "SELECT seq + records FROM chunk ORDER BY seq DESC LIMIT 1",
 	[BYTES] = "SELECT coalesce(sum(length(data)), 0), count(*),"
-		  " (SELECT count(*) FROM segment) FROM chunk",
+		  " (SELECT count(*) FROM segment), (SELECT coalesce(sum(keys), 0) FROM segment)"
+		  " FROM chunk",
 	[OLDEST_SEGMENT] = "SELECT 1, first_seq, end_seq, last_ns FROM segment"
 			   " ORDER BY first_seq LIMIT 1",
 	[OLDEST_CHUNK] = "SELECT 0, seq, seq + 1, last_ns FROM chunk ORDER BY seq LIMIT 1",
 	[DELETE_SEGMENT] = "DELETE FROM segment WHERE first_seq = ?1",
 	[DELETE_FILTER] = "DELETE FROM filter WHERE row >= ?1 AND row < ?2",
+	[DELETE_REQUEST] = "DELETE FROM request WHERE row = ?1",
 	[DELETE_IDENTITIES] = "DELETE FROM identity WHERE last_ns < ?1",
 };
 
@@ -67,17 +76,22 @@ static const char setup[] = DB_PAGES
 	" levels BLOB NOT NULL, raw_len INTEGER NOT NULL, data BLOB NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS segment (first_seq INTEGER PRIMARY KEY, end_seq INTEGER NOT "
 	"NULL, first_ns INTEGER NOT NULL,"
-	" last_ns INTEGER NOT NULL, blocks BLOB NOT NULL);"
+	" last_ns INTEGER NOT NULL, keys INTEGER NOT NULL, blocks BLOB NOT NULL);"
 	"CREATE INDEX IF NOT EXISTS segment_end ON segment (end_seq);"
 	"CREATE TABLE IF NOT EXISTS filter (row INTEGER PRIMARY KEY, words BLOB NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS request (row INTEGER PRIMARY KEY, end_seq INTEGER NOT NULL,"
+	" entries BLOB NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS loose (seq INTEGER PRIMARY KEY, map BLOB NOT NULL);"
+	/* apart from the maps: a question for a request reads the keys of all loose blocks */
+	"CREATE TABLE IF NOT EXISTS loose_request (seq INTEGER PRIMARY KEY,"
+	" end_seq INTEGER NOT NULL, keys BLOB NOT NULL);"
 	"CREATE TABLE IF NOT EXISTS identity (id INTEGER PRIMARY KEY, replica TEXT NOT NULL,"
 	" model_id TEXT NOT NULL, model_version_id TEXT NOT NULL, environment TEXT NOT NULL,"
 	" chainlet_id TEXT NOT NULL, training_job_id TEXT NOT NULL, first_ns INTEGER NOT NULL,"
 	" last_ns INTEGER NOT NULL, records INTEGER NOT NULL);"
-	"PRAGMA user_version = 2;";
+	"PRAGMA user_version = 3;";
 
-_Static_assert(STORE_FORMAT == 2, "also in the text above");
+_Static_assert(STORE_FORMAT == 3, "also in the text above");
 
 struct store {
 	sqlite3 *db;
@@ -94,7 +108,13 @@ static uint64_t stored_bytes(uint64_t len)
 				       : (len + DB_PAGE_BYTES) / DB_PAGE_BYTES * DB_PAGE_BYTES;
 }
 
-#define MATRIX_BYTES (FILTER_ROWS * DB_PAGE_BYTES)
+/* Of segments: their filters, and rows that fill pages by two thirds, as those that are put between
+ * others do. */
+static uint64_t segment_bytes(uint64_t segments, uint64_t keys)
+{
+	return segments * (FILTER_ROWS * DB_PAGE_BYTES + KEYS_BUCKETS * 16) +
+	       keys * sizeof(uint32_t) * 3 / 2;
+}
 
 static int read_totals(struct store *store)
 {
@@ -104,7 +124,8 @@ static int read_totals(struct store *store)
 	if (!err)
 		store->bytes = (uint64_t)sqlite3_column_int64(bytes, 0) +
 			       (uint64_t)sqlite3_column_int64(bytes, 1) * DB_PAGE_BYTES / 2 +
-			       (uint64_t)sqlite3_column_int64(bytes, 2) * MATRIX_BYTES;
+			       segment_bytes((uint64_t)sqlite3_column_int64(bytes, 2),
+					     (uint64_t)sqlite3_column_int64(bytes, 3));
 	sqlite3_reset(bytes);
 	if (err)
 		return err;
@@ -207,21 +228,54 @@ int store__put_chunk(struct store *store, const struct store_block *block, size_
 	return 0;
 }
 
-int store__put_map(struct store *store, int64_t seq, const struct filter_map *map)
+int store__put_loose(struct store *store, const struct store_block *block,
+		     const struct store_loose *loose)
 {
-	sqlite3_stmt *statement = store->statements[PUT_MAP];
+	sqlite3_stmt *map = store->statements[PUT_MAP], *keys = store->statements[PUT_KEYS];
+	int err;
 
-	sqlite3_bind_int64(statement, 1, seq);
-	sqlite3_bind_blob(statement, 2, map->bits, sizeof(map->bits), SQLITE_STATIC);
-	return db__run(statement);
+	sqlite3_bind_int64(map, 1, block->seq);
+	sqlite3_bind_blob(map, 2, loose->map->bits, sizeof(loose->map->bits), SQLITE_STATIC);
+	err = db__run(map);
+	if (err)
+		return err;
+	sqlite3_bind_int64(keys, 1, block->seq);
+	sqlite3_bind_int64(keys, 2, block->seq + block->records);
+	sqlite3_bind_blob(keys, 3, loose->keys, (int)(loose->key_count * sizeof(*loose->keys)),
+			  SQLITE_STATIC);
+	return db__run(keys);
 }
 
-static int delete_maps(struct store *store, int64_t end)
+static int delete_loose(struct store *store, int64_t end)
 {
-	sqlite3_stmt *statement = store->statements[DELETE_MAPS];
+	static const enum statement both[] = { DELETE_MAPS, DELETE_KEYS };
+	int err = 0;
 
-	sqlite3_bind_int64(statement, 1, end);
-	return db__run(statement);
+	for (int i = 0; i < 2 && !err; i++) {
+		sqlite3_bind_int64(store->statements[both[i]], 1, end);
+		err = db__run(store->statements[both[i]]);
+	}
+	return err;
+}
+
+static int put_requests(struct store *store, int64_t first_seq, int64_t end_seq,
+			const struct keys_sorted *keys)
+{
+	sqlite3_stmt *statement = store->statements[PUT_REQUEST];
+	uint32_t from = 0;
+	int err = 0;
+
+	for (unsigned bucket = 0; bucket < KEYS_BUCKETS && !err; bucket++) {
+		uint32_t end = keys->ends[bucket];
+
+		sqlite3_bind_int64(statement, 1, keys__row(first_seq, bucket));
+		sqlite3_bind_int64(statement, 2, end_seq);
+		sqlite3_bind_blob(statement, 3, keys->entries + from,
+				  (int)((end - from) * sizeof(keys->entries[0])), SQLITE_STATIC);
+		err = db__run(statement);
+		from = end;
+	}
+	return err;
 }
 
 static int put_filter(struct store *store, int64_t first_seq, const struct filter_matrix *matrix)
@@ -239,10 +293,11 @@ static int put_filter(struct store *store, int64_t first_seq, const struct filte
 }
 
 int store__put_segment(struct store *store, const struct store_block blocks[FILTER_BLOCKS],
-		       const struct filter_matrix *matrix)
+		       const struct filter_matrix *matrix, const struct keys_sorted *keys)
 {
 	sqlite3_stmt *statement = store->statements[PUT_SEGMENT];
 	const struct store_block *last = &blocks[FILTER_BLOCKS - 1];
+	int64_t end_seq = last->seq + last->records;
 	uint64_t first_ns = blocks[0].first_ns, last_ns = 0;
 	int err;
 
@@ -251,17 +306,20 @@ int store__put_segment(struct store *store, const struct store_block blocks[FILT
 		last_ns = blocks[i].last_ns > last_ns ? blocks[i].last_ns : last_ns;
 	}
 	sqlite3_bind_int64(statement, 1, blocks[0].seq);
-	sqlite3_bind_int64(statement, 2, last->seq + last->records);
+	sqlite3_bind_int64(statement, 2, end_seq);
 	sqlite3_bind_int64(statement, 3, (int64_t)first_ns);
 	sqlite3_bind_int64(statement, 4, (int64_t)last_ns);
-	sqlite3_bind_blob(statement, 5, blocks, FILTER_BLOCKS * sizeof(*blocks), SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 5, keys->ends[KEYS_BUCKETS - 1]);
+	sqlite3_bind_blob(statement, 6, blocks, FILTER_BLOCKS * sizeof(*blocks), SQLITE_STATIC);
 	err = db__run(statement);
 	if (!err)
 		err = put_filter(store, blocks[0].seq, matrix);
 	if (!err)
-		err = delete_maps(store, last->seq + last->records);
+		err = put_requests(store, blocks[0].seq, end_seq, keys);
 	if (!err)
-		store->bytes += MATRIX_BYTES;
+		err = delete_loose(store, end_seq);
+	if (!err)
+		store->bytes += segment_bytes(1, keys->ends[KEYS_BUCKETS - 1]);
 	return err;
 }
 
@@ -282,77 +340,38 @@ int store__put_identity(struct store *store, const struct store_identity *identi
 	return db__run(statement);
 }
 
-static struct str column_str(sqlite3_stmt *statement, int column)
-{
-	const char *text = (const char *)sqlite3_column_text(statement, column);
-
-	return (struct str){ text, text ? (size_t)sqlite3_column_bytes(statement, column) : 0 };
-}
-
-void store__read_identity(sqlite3_stmt *statement, struct store_identity *ret)
-{
-	*ret = (struct store_identity){
-		.id = (uint32_t)sqlite3_column_int64(statement, 0),
-		.replica = {
-			.replica = column_str(statement, 1),
-			.model_id = column_str(statement, 2),
-			.model_version_id = column_str(statement, 3),
-			.environment = column_str(statement, 4),
-			.chainlet_id = column_str(statement, 5),
-			.training_job_id = column_str(statement, 6),
-		},
-		.first_ns = (uint64_t)sqlite3_column_int64(statement, 7),
-		.last_ns = (uint64_t)sqlite3_column_int64(statement, 8),
-		.records = (uint64_t)sqlite3_column_int64(statement, 9),
-	};
-}
-
 int store__identities(struct store *store,
 		      void (*fn)(void *ctx, const struct store_identity *identity), void *ctx)
 {
-	sqlite3_stmt *statement = store->statements[IDENTITIES];
-	struct store_identity identity;
-	int err;
-
-	while (!(err = db__step(statement))) {
-		store__read_identity(statement, &identity);
-		fn(ctx, &identity);
-	}
-	sqlite3_reset(statement);
-	return err == -ENOENT ? 0 : err;
+	return store_row__identities(store->statements[IDENTITIES], fn, ctx);
 }
 
-void store__read_block(sqlite3_stmt *statement, struct store_block *ret)
+static void read_loose(sqlite3_stmt *statement, struct store_loose *ret)
 {
-	*ret = (struct store_block){
-		.seq = sqlite3_column_int64(statement, 0),
-		.records = (uint32_t)sqlite3_column_int64(statement, 1),
-		.missing = (uint32_t)sqlite3_column_int64(statement, 2),
-		.first_ns = (uint64_t)sqlite3_column_int64(statement, 3),
-		.last_ns = (uint64_t)sqlite3_column_int64(statement, 4),
+	bool whole = sqlite3_column_bytes(statement, 6) == sizeof(struct filter_map);
+
+	*ret = (struct store_loose){
+		.map = whole ? sqlite3_column_blob(statement, 6) : NULL,
+		.keys = sqlite3_column_blob(statement, 7),
+		.key_count = (uint32_t)sqlite3_column_bytes(statement, 7) / sizeof(*ret->keys),
 	};
-	if (sqlite3_column_bytes(statement, 5) == sizeof(ret->levels))
-		memcpy(ret->levels, sqlite3_column_blob(statement, 5), sizeof(ret->levels));
 }
 
 int store__loose(struct store *store,
-		 int (*fn)(void *ctx, const struct store_block *block, const struct filter_map *map,
-			   const void *data, size_t len),
+		 int (*fn)(void *ctx, const struct store_block *block,
+			   const struct store_loose *loose, const void *data, size_t len),
 		 void *ctx)
 {
 	sqlite3_stmt *statement = store->statements[LOOSE];
-	const struct filter_map *map;
+	struct store_loose loose;
 	struct store_block block;
 	int err;
 
 	while (!(err = db__step(statement))) {
-		store__read_block(statement, &block);
-		if (sqlite3_column_bytes(statement, 6) == sizeof(struct filter_map))
-			map = sqlite3_column_blob(statement, 6);
-		else
-			map = NULL;
-		err = fn(ctx, &block, map, sqlite3_column_blob(statement, 7),
-			 (size_t)sqlite3_column_bytes(statement, 7));
+		store_row__block(statement, &block);
+		read_loose(statement, &loose);
+		err = fn(ctx, &block, &loose, sqlite3_column_blob(statement, 8),
+			 (size_t)sqlite3_column_bytes(statement, 8));
 		if (err)
 			break;
 	}
@@ -401,6 +420,7 @@ static int delete_segment(struct store *store, int64_t first_seq)
 {
 	sqlite3_stmt *segment = store->statements[DELETE_SEGMENT];
 	sqlite3_stmt *filter = store->statements[DELETE_FILTER];
+	sqlite3_stmt *request = store->statements[DELETE_REQUEST];
 	int err;
 
 	sqlite3_bind_int64(segment, 1, first_seq);
@@ -409,7 +429,12 @@ static int delete_segment(struct store *store, int64_t first_seq)
 		return err;
 	sqlite3_bind_int64(filter, 1, first_seq * FILTER_ROWS);
 	sqlite3_bind_int64(filter, 2, (first_seq + 1) * FILTER_ROWS);
-	return db__run(filter);
+	err = db__run(filter);
+	for (unsigned bucket = 0; bucket < KEYS_BUCKETS && !err; bucket++) {
+		sqlite3_bind_int64(request, 1, keys__row(first_seq, bucket));
+		err = db__run(request);
+	}
+	return err;
 }
 
 /* Records arrive a little out of order, so an identity's last one may lie in the next chunk. */
@@ -434,7 +459,7 @@ int store__drop_oldest(struct store *store, uint64_t before_ns)
 	if (!err && range.is_segment)
 		err = delete_segment(store, range.first);
 	if (!err)
-		err = delete_maps(store, range.end);
+		err = delete_loose(store, range.end);
 	if (!err)
 		err = delete_identities(store, range.last_ns);
 	if (!err)

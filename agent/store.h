@@ -5,7 +5,8 @@
  *   chunk     records seq … seq + records - 1; a tail as it came, or a block, compressed
  *   segment   FILTER_BLOCKS blocks: where, when, which levels
  *   filter    a segment's filter matrix, a row of words each
- *   loose     the filter maps of blocks that are in no segment yet
+ *   request   a segment's request ids, a row for each bucket of keys.h
+ *   loose     the filter maps and keys of blocks that are in no segment yet
  *   identity  whose lines there are: a struct replica each, and when its lines were
  *
  * A record's number (seq) is its place in the order of arrival; it never changes. Readers
@@ -19,30 +20,12 @@
 #ifndef REQTAP_STORE_H
 #define REQTAP_STORE_H
 
-#include <sqlite3.h>
-#include "agent/chunk.h"
 #include "agent/filter.h"
+#include "agent/keys.h"
+#include "agent/store_row.h"
 
 #define STORE_FILE "history.db"
-#define STORE_FORMAT 2 /* user_version; another one is set aside */
-
-/* What a segment says of each of its blocks; as it stands in the file. */
-struct store_block {
-	int64_t seq;
-	uint64_t first_ns; /* the earliest and the latest time in it */
-	uint64_t last_ns;
-	uint32_t records;
-	uint32_t missing;
-	uint32_t levels[CHUNK_LEVELS];
-};
-
-struct store_identity {
-	uint32_t id;
-	struct replica replica;
-	uint64_t first_ns;
-	uint64_t last_ns;
-	uint64_t records; /* to be added */
-};
+#define STORE_FORMAT 3 /* user_version; another one is set aside */
 
 struct store;
 
@@ -59,11 +42,18 @@ void store__rollback(struct store *store);
 int store__put_chunk(struct store *store, const struct store_block *block, size_t raw_len,
 		     const void *data, size_t len);
 
-/* A block's map, until a segment has it. */
-int store__put_map(struct store *store, int64_t seq, const struct filter_map *map);
+/* What lies by itself of a block until a segment has it. */
+struct store_loose {
+	const struct filter_map *map;
+	const uint32_t *keys;
+	uint32_t key_count;
+};
+
+int store__put_loose(struct store *store, const struct store_block *block,
+		     const struct store_loose *loose);
 
 int store__put_segment(struct store *store, const struct store_block blocks[FILTER_BLOCKS],
-		       const struct filter_matrix *matrix);
+		       const struct filter_matrix *matrix, const struct keys_sorted *keys);
 
 /* New, or its times and count widened. */
 int store__put_identity(struct store *store, const struct store_identity *identity);
@@ -72,11 +62,11 @@ int store__put_identity(struct store *store, const struct store_identity *identi
 int store__identities(struct store *store,
 		      void (*fn)(void *ctx, const struct store_identity *identity), void *ctx);
 
-/* Chunks that are in no segment yet, in order: a tail with its data, a block with its map. They
- * live until the callback returns, whose error ends it. */
+/* Chunks that are in no segment yet, in order: a tail with its data, a block without, for which
+ * `loose->map` is set. They live until the callback returns, whose error ends it. */
 int store__loose(struct store *store,
-		 int (*fn)(void *ctx, const struct store_block *block, const struct filter_map *map,
-			   const void *data, size_t len),
+		 int (*fn)(void *ctx, const struct store_block *block,
+			   const struct store_loose *loose, const void *data, size_t len),
 		 void *ctx);
 
 /* Behind the last record: the next record's number, at least 1. */
@@ -91,10 +81,5 @@ int store__drop_oldest(struct store *store, uint64_t before_ns);
 
 /* Gives free pages back to the disk. */
 int store__trim(struct store *store);
-
-/* Columns as the statements of store and search select them. */
-void store__read_block(sqlite3_stmt *statement, struct store_block *ret);
-void store__read_identity(sqlite3_stmt *statement, struct store_identity *ret);
-#define STORE_BLOCK_COLUMNS "seq, records, missing, first_ns, last_ns, levels"
 
 #endif

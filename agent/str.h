@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct str {
@@ -25,6 +26,18 @@ static inline struct str str_from(const char *text)
 static inline bool str_equal(struct str a, struct str b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+#define STR_HASH 0xcbf29ce484222325ULL /* to begin with */
+
+/* FNV-1a, going on from `hash`. Its low bits are the good ones. */
+static inline uint64_t str_hash(uint64_t hash, const void *data, size_t len)
+{
+	const unsigned char *bytes = data;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+	return hash;
 }
 
 #endif

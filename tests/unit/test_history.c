@@ -194,7 +194,7 @@ static struct found ask(const char *text)
 static void every_substring_is_found(void **state)
 {
 	struct archive *archive = open_archive(UINT64_MAX);
-	char query[64], text[96], id[32];
+	char query[96], text[96], id[32];
 
 	add_run(archive, 0, RUN / 3, 4096);
 	add_run(archive, RUN / 3, RUN / 3 + 5000, 17); /* tails */
@@ -213,6 +213,8 @@ static void every_substring_is_found(void **state)
 		assert_in_range(ask(query).count, 3, 4);
 		snprintf(query, sizeof(query), "requestId:%s level:error", id);
 		assert_in_range(ask(query).count, 0, 1);
+		snprintf(query, sizeof(query), "requestId:%s requestId:req0000001 step", id);
+		assert_in_range(ask(query).count, i < 14 ? 3 : 6, 8);
 	}
 	assert_int_equal(ask("level:error").count, (RUN + 994) / 1000);
 	assert_int_equal(ask("value=976").count, RUN / 977);
