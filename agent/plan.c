@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include "agent/preempt.h"
 #include "agent/tracepoint.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -113,49 +113,13 @@ static bool has_fentry_plan(const struct btf *kernel)
 	       has_function(kernel, "unix_stream_sendmsg");
 }
 
-/* Since 7.1: the kernel may preempt the programs of a system call's tracepoint. */
-static bool preempts_tracepoints(const struct btf *kernel)
-{
-	return has_function(kernel, "trace_call_bpf_faultable");
-}
-
-/* What the running kernel chose of its models, "none (voluntary) full lazy"; "" when unknown. */
-static void read_preemption(char *ret, size_t size)
-{
-	int fd = open("/sys/kernel/debug/sched/preempt", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, ret, size - 1) : 0;
-
-	ret[n > 0 ? n : 0] = 0;
-	if (fd >= 0)
-		close(fd);
-}
-
-/*
- * May a task be preempted inside a trampoline's program? Where the model is chosen at boot and not
- * told, distributions chose "voluntary" until 7.0 took that model away.
- */
-static bool preempts_trampolines(const struct btf *kernel)
-{
-	struct utsname name;
-	char model[64];
-
-	if (preempts_tracepoints(kernel))
-		return true;
-	read_preemption(model, sizeof(model));
-	if (model[0])
-		return strstr(model, "(full)") || strstr(model, "(lazy)");
-	uname(&name);
-	return strstr(name.version, "PREEMPT ") || strstr(name.version, "PREEMPT_RT") ||
-	       strstr(name.version, "PREEMPT_LAZY");
-}
-
 static int choose_fentry(const struct btf *kernel, enum plan_hooks *ret, const char **ret_what)
 {
 	*ret_what = "the kernel lacks a function that the fentry plan hooks";
 	*ret = HOOKS_TRAMPOLINES;
 	if (!has_fentry_plan(kernel))
 		return -ENOENT;
-	if (!preempts_trampolines(kernel))
+	if (!preempt__trampolines(kernel))
 		return 0;
 	/* since 6.14 an fprobe's return is on the task's own stack: none is missed for want of one
 	 */
@@ -207,7 +171,7 @@ int plan__choose(struct bpf_object *object, enum probe_plan plan, enum plan_hook
 	if (plan == PROBE_PLAN_FENTRY)
 		err = choose_fentry(kernel, ret_hooks, ret_what);
 	else
-		*ret_hooks = preempts_tracepoints(kernel) ? HOOKS_ALL_CALLS : HOOKS_CALLS;
+		*ret_hooks = preempt__tracepoints(kernel) ? HOOKS_ALL_CALLS : HOOKS_CALLS;
 	bpf_object__for_each_program(program, object)
 	{
 		bpf_program__set_autoload(program, !err && is_wanted(kernel, program, *ret_hooks));
