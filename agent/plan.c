@@ -70,6 +70,13 @@ static const struct attachment keep_args[] = {
 	{ "rt_enter_three", "sys_enter_connect", 0, false },
 };
 
+/* Where they can; see bpf/repoint.bpf.c. */
+static const struct attachment repoints[] = {
+	{ "rt_repoint_dup", "sys_enter_dup2", 0, true },
+	{ "rt_repoint_dup", "sys_enter_dup3", 0, false },
+	{ "rt_repoint_close", "sys_enter_close", 0, false },
+};
+
 /* In both plans; see bpf/wait.bpf.c and bpf/map.bpf.c. What an architecture lacks is optional. */
 static const struct attachment both_plans[] = {
 	{ "rt_wait_epoll", "sys_enter_epoll_wait", 0, true },
@@ -153,7 +160,7 @@ static bool is_wanted(const struct btf *kernel, const struct bpf_program *progra
 		return hooks == HOOKS_FPROBES;
 	if (strncmp(section, "tp/raw_syscalls/", 16) == 0)
 		return hooks == HOOKS_ALL_CALLS;
-	if (strcmp(section, "tp") == 0)
+	if (strcmp(section, "tp") == 0 || strcmp(section, "tp/repoint") == 0)
 		return hooks == HOOKS_CALLS || hooks == HOOKS_ALL_CALLS;
 	return true;
 }
@@ -381,17 +388,19 @@ int plan__attach(struct bpf_object *object, enum plan_hooks hooks, struct links 
 		err = attach_events(object, links);
 	if (!err)
 		err = attach_calls(object, links, both_plans, COUNT(both_plans));
-	if (err || hooks == HOOKS_ALL_CALLS)
+	if (err)
 		return err;
 	if (hooks == HOOKS_TRAMPOLINES)
 		return attach_trampolines(object, links);
 	if (hooks == HOOKS_FPROBES)
 		return attach_fprobes(object, links);
 	/* exits first: a call that was entered unseen is not found at its exit */
-	err = attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
-	if (!err && !reads_registers())
-		err = attach_calls(object, links, keep_args, COUNT(keep_args));
-	return err;
+	if (hooks == HOOKS_CALLS)
+		err = attach_calls(object, links, syscall_plan, COUNT(syscall_plan));
+	if (err)
+		return err;
+	return reads_registers() ? attach_calls(object, links, repoints, COUNT(repoints))
+				 : attach_calls(object, links, keep_args, COUNT(keep_args));
 }
 
 static void each_call(const struct attachment *calls, size_t count, int tracefs, plan_hook_fn fn,
@@ -442,6 +451,8 @@ void plan__each(const struct bpf_object *object, enum plan_hooks hooks, plan_hoo
 	}
 	if (hooks == HOOKS_CALLS)
 		each_call(syscall_plan, COUNT(syscall_plan), tracefs, fn, ctx);
+	if (hooks == HOOKS_CALLS || hooks == HOOKS_ALL_CALLS)
+		each_call(repoints, COUNT(repoints), tracefs, fn, ctx);
 	each_call(both_plans, COUNT(both_plans), tracefs, fn, ctx);
 	each_function(object, hooks, fn, ctx);
 	if (tracefs >= 0)

@@ -16,7 +16,7 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 5
+#define RT_CONTRACT 6
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
@@ -376,7 +376,7 @@ struct control {
 	__u32 agent_tgid;    /* its own output is never captured */
 	__u32 set;           /* of the programs attached, those whose rt_set it is do the work */
 	__u32 handover;      /* `set` is about to change, or has just: see container_called() */
-	__u32 reserved;
+	__u32 repointed;     /* rt_repointed has had an entry: until then no exit looks into it */
 };
 
 /*

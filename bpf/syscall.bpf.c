@@ -5,8 +5,8 @@
  *
  * All is done at the exit, where it is known what the call did. Its arguments are those that the
  * kernel kept at its entry, in the task's registers; before 5.15, which cannot read them, a program
- * at the entry keeps them in rt_args. Which file a descriptor is, is asked at the exit: a program
- * that points a descriptor elsewhere under a thread blocked in it confuses itself first.
+ * at the entry keeps them in rt_args. Which file a descriptor is, is asked at the exit too, unless
+ * another thread has pointed it elsewhere since the entry (bpf/repoint.bpf.h).
  *
  * One program for all calls that send, and one for all that receive: each holds the whole walk
  * over their bytes, which the verifier takes its time for. rt_nr tells the calls apart.
@@ -15,6 +15,7 @@
  * other tasks of that CPU (bpf/fprobe.bpf.c says why); at the tracepoints of all system calls it
  * still may not. There the dispatcher below stands in.
  */
+#include "bpf/repoint.bpf.h"
 #include "bpf/request.bpf.h"
 #include "bpf/write.bpf.h"
 
@@ -23,9 +24,10 @@ char LICENSE[] SEC("license")
 
 #define MSG_PEEK 2
 
-/* The first four arguments of a call. */
+/* The first four arguments of a call; where rt_args is filled, the file too. */
 struct args {
 	u64 at[4];
+	struct file *file;
 };
 
 /* pid_tgid -> struct args; empty where the registers can be read */
@@ -38,13 +40,14 @@ struct {
 
 static __always_inline bool args_read(u64 id, struct args *ret)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+	if (reads_registers()) {
 		struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 #if defined(__TARGET_ARCH_x86)
-		*ret = (struct args){ { regs->di, regs->si, regs->dx, regs->r10 } };
+		*ret = (struct args){ { regs->di, regs->si, regs->dx, regs->r10 }, 0 };
 #else
-		*ret = (struct args){ { regs->orig_x0, regs->regs[1], regs->regs[2],
-					regs->regs[3] } };
+		*ret = (struct args){
+			{ regs->orig_x0, regs->regs[1], regs->regs[2], regs->regs[3] }, 0
+		};
 #endif
 		return true;
 	}
@@ -57,40 +60,62 @@ static __always_inline bool args_read(u64 id, struct args *ret)
 	return true;
 }
 
-static __always_inline void args_keep(const struct args *args)
+/* The descriptor of a call is its first argument; splice writes to its third, tee to its second. */
+static __always_inline u32 args_fd(u32 nr, const struct args *args)
+{
+	return nr == rt_nr[RT_SHAPE_SPLICE] ? args->at[2]
+	       : nr == rt_nr[RT_SHAPE_TEE]  ? args->at[1]
+					    : args->at[0];
+}
+
+static __always_inline void args_keep(u32 nr, struct args *args)
 {
 	u64 id = bpf_get_current_pid_tgid();
 
-	if (container_either(id >> 32) && bpf_map_update_elem(&rt_args, &id, args, BPF_ANY))
+	if (!container_either(id >> 32))
+		return;
+	args->file = task_file(args_fd(nr, args));
+	if (bpf_map_update_elem(&rt_args, &id, args, BPF_ANY))
 		count(RT_LOST_INFLIGHT);
+}
+
+/* The file that the ending call began with. */
+static __always_inline struct file *args_file(u64 id, u32 nr, u32 fd, const struct args *args)
+{
+	struct file *file = args->file;
+
+	if (!file)
+		file = repointed_take(id, nr, args->at[1]);
+	return file ? file : task_file(fd);
 }
 
 /* Entry of calls with three arguments, and with four or more. */
 SEC("tp")
 int rt_enter_three(struct syscall_enter *ctx)
 {
-	struct args args = { { ctx->args[0], ctx->args[1], ctx->args[2], 0 } };
+	struct args args = { { ctx->args[0], ctx->args[1], ctx->args[2], 0 }, 0 };
 
-	args_keep(&args);
+	args_keep(ctx->nr, &args);
 	return 0;
 }
 
 SEC("tp")
 int rt_enter_four(struct syscall_enter *ctx)
 {
-	struct args args = { { ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3] } };
+	struct args args = { { ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3] }, 0 };
 
-	args_keep(&args);
+	args_keep(ctx->nr, &args);
 	return 0;
 }
 
 /* What a call moved, and where. */
 struct moved {
 	u32 fd;
+	struct file *file; /* that fd was */
 	s64 bytes;
 	u64 base;     /* the user's buffer, or the iovec array */
 	u64 segments; /* of the array; 0: base is the buffer */
-	bool file;    /* not the user's memory, but a file's or a pipe's pages */
+	bool pages;   /* not the user's memory, but a file's or a pipe's pages */
 };
 
 /* The accepted connection behind an inode, or NULL. */
@@ -121,7 +146,7 @@ static __always_inline bool wakes_within(struct file *file, struct inode *inode)
 static __always_inline void sent(u64 id, u64 container, const struct moved *moved)
 {
 	struct inflight call = { .memory = { .base = moved->base, .count = moved->segments } };
-	struct file *file = task_file(moved->fd);
+	struct file *file = moved->file;
 	struct stream *stream;
 	struct inode *inode;
 	struct sock *sk;
@@ -134,14 +159,14 @@ static __always_inline void sent(u64 id, u64 container, const struct moved *move
 	if (!stream && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO &&
 	    stream_adopt(call.key.inode, call.key.device, moved->fd, container))
 		stream = stream_find(&call.key);
-	if (stream && moved->file) {
+	if (stream && moved->pages) {
 		write_lost(&call.key, RT_UNSEEN_BYTES, moved->bytes);
 	} else if (stream) {
 		call_to_stream(&call, stream, moved->fd);
 		write_whole(&call, stream, id, moved->bytes);
 	} else {
 		sk = inode_conn(file, inode, container);
-		if (sk && moved->file)
+		if (sk && moved->pages)
 			sent_file((u64)sk, moved->bytes);
 		else if (sk)
 			call.sk = (u64)sk, conn_moved(&call, id, moved->bytes, true);
@@ -153,7 +178,7 @@ static __always_inline void sent(u64 id, u64 container, const struct moved *move
 static __always_inline void received(u64 id, u64 container, const struct moved *moved)
 {
 	struct inflight call = { .memory = { .base = moved->base, .count = moved->segments } };
-	struct file *file = task_file(moved->fd);
+	struct file *file = moved->file;
 	struct sock *sk;
 
 	if (!file)
@@ -177,9 +202,8 @@ static __always_inline bool message_read(u64 address, struct moved *ret)
 	return true;
 }
 
-static __always_inline void refused(u32 fd)
+static __always_inline void refused(struct file *file)
 {
-	struct file *file = task_file(fd);
 	struct stream_key key;
 	struct sock *sk;
 
@@ -195,40 +219,49 @@ SEC("tp")
 int rt_exit_sent(struct syscall_exit *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), container;
+	u32 nr = ctx->nr;
 	bool vain = ctx->ret == -EPIPE || ctx->ret == -ECONNRESET;
 	struct moved moved = { .bytes = ctx->ret };
 	struct args args;
 
-	if ((ctx->ret <= 0 && !vain) || !(container = container_called(id)) ||
-	    !args_read(id, &args))
-		return 0;
-	if (vain) {
-		refused(args.at[0]);
+	if (ctx->ret <= 0 && !vain) {
+		repointed_forget(id);
 		return 0;
 	}
+	if (!(container = container_called(id)) || !args_read(id, &args))
+		return 0;
 	moved.fd = args.at[0];
+	moved.file = args_file(id, nr, moved.fd, &args);
+	if (vain) {
+		refused(moved.file);
+		return 0;
+	}
 	moved.base = args.at[1];
-	if (ctx->nr == rt_nr[RT_SHAPE_WRITEV] || ctx->nr == rt_nr[RT_SHAPE_PWRITEV2])
+	if (nr == rt_nr[RT_SHAPE_WRITEV] || nr == rt_nr[RT_SHAPE_PWRITEV2])
 		moved.segments = args.at[2];
-	else if (ctx->nr == rt_nr[RT_SHAPE_SENDMSG] && !message_read(args.at[1], &moved))
+	else if (nr == rt_nr[RT_SHAPE_SENDMSG] && !message_read(args.at[1], &moved))
 		return 0;
 	sent(id, container, &moved);
 	return 0;
 }
 
-/* sendfile and vmsplice: to their first argument; splice: to its third; tee: to its second */
+/* sendfile, vmsplice, splice, tee */
 SEC("tp")
 int rt_exit_file(struct syscall_exit *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid(), container;
-	struct moved moved = { .bytes = ctx->ret, .file = true };
+	struct moved moved = { .bytes = ctx->ret, .pages = true };
+	u32 nr = ctx->nr;
 	struct args args;
 
-	if (ctx->ret <= 0 || !(container = container_called(id)) || !args_read(id, &args))
+	if (ctx->ret <= 0) {
+		repointed_forget(id);
 		return 0;
-	moved.fd = ctx->nr == rt_nr[RT_SHAPE_SPLICE] ? args.at[2]
-		   : ctx->nr == rt_nr[RT_SHAPE_TEE]  ? args.at[1]
-						     : args.at[0];
+	}
+	if (!(container = container_called(id)) || !args_read(id, &args))
+		return 0;
+	moved.fd = args_fd(nr, &args);
+	moved.file = args_file(id, nr, moved.fd, &args);
 	sent(id, container, &moved);
 	return 0;
 }
@@ -242,9 +275,13 @@ int rt_exit_receive(struct syscall_exit *ctx)
 	u32 nr = ctx->nr, bytes = 0;
 	struct args args;
 
-	if (ctx->ret < 0 || !(container = container_called(id)) || !args_read(id, &args))
+	if (ctx->ret < 0) {
+		repointed_forget(id);
 		return 0;
-	moved.fd = args.at[0];
+	}
+	if (!(container = container_called(id)) || !args_read(id, &args))
+		return 0;
+	moved.file = args_file(id, nr, args.at[0], &args);
 	moved.base = args.at[1];
 	if (nr == rt_nr[RT_SHAPE_READV])
 		moved.segments = args.at[2];

@@ -72,7 +72,12 @@ struct fdtable {
 	struct file **fd;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct files_struct {
+	atomic_t count;
 	struct fdtable *fdt;
 };
 
@@ -101,12 +106,13 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
-typedef struct {
-	int counter;
-} atomic_t;
+struct list_head {
+	struct list_head *next;
+};
 
 struct signal_struct {
 	atomic_t live;
+	struct list_head thread_head; /* task_struct.thread_node of each */
 };
 
 struct thread_info {
@@ -134,10 +140,12 @@ struct thread_struct {
 struct task_struct {
 	struct thread_info thread_info;
 	struct thread_struct thread;
+	void *stack;
 	int pid;
 	int tgid;
 	int exit_code;
 	struct task_struct *real_parent;
+	struct list_head thread_node;
 	struct signal_struct *signal;
 	struct files_struct *files;
 	struct css_set *cgroups;
@@ -212,9 +220,11 @@ struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long cx, dx, si, di; /* the first four arguments are di, si, dx, cx */
 	unsigned long ax, bx, r10;    /* r10: of a system call, instead of cx */
+	unsigned long orig_ax;        /* the call's number */
 #else
 	u64 regs[31];
 	u64 orig_x0; /* regs[0] as it was at the entry */
+	int syscallno;
 #endif
 };
 

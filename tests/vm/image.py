@@ -45,7 +45,8 @@ def copy_python(root):
 def copy_project(root, output):
     shutil.copytree(ROOT / "tests", root / "reqtap/tests",
                     ignore=shutil.ignore_patterns("__pycache__", "corpus", "node_modules"))
-    for made in ("reqtap", "reqtap.bpf.o", "vm/probe_load", "vm/fields", "live/writer", "live/pins"):
+    for made in ("reqtap", "reqtap.bpf.o", "vm/probe_load", "vm/fields", "live/writer", "live/pins",
+                 "live/repoint"):
         if (output / made).exists():
             target = root / "reqtap/build" / made
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import image  # noqa: E402
 import kernels  # noqa: E402
 
 PLANS = ["syscall", "fentry"]
-TESTS = ["writer", "paths", "pins"]  # those of tests/live/ that are about the kernel, not about the way out
+TESTS = ["writer", "paths", "pins", "repoint"]  # those of tests/live/ that are about the kernel, not about the way out
 BOOT_TRIES = 3
 BOOT_S = 180  # a busy machine boots in minutes what an idle one does in seconds
 GUEST_S = 900
