@@ -38,6 +38,14 @@ static long insns_processed(const char *log)
 	return at ? strtol(at + strlen("processed "), NULL, 10) : -1;
 }
 
+/* "184+0+96", of the program and what it calls. */
+static const char *stack_depth(const char *log)
+{
+	const char *at = strstr(log, "stack depth ");
+
+	return at ? at + strlen("stack depth ") : "";
+}
+
 static int load_one(const char *path, const char *name, unsigned log_level, char *log)
 {
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
@@ -76,8 +84,9 @@ static int report(const char *path, const struct bpf_program *program, const str
 	log[0] = 0;
 	err = load_one(path, name, LOG_STATS, log);
 	if (!err) {
-		printf("ok %d - %s: %zu instructions, %ld verified\n", number, name,
-		       bpf_program__insn_cnt(program), insns_processed(log));
+		printf("ok %d - %s: %zu instructions, %ld verified, stack %.*s\n", number, name,
+		       bpf_program__insn_cnt(program), insns_processed(log),
+		       (int)strspn(stack_depth(log), "0123456789+"), stack_depth(log));
 		return 0;
 	}
 	load_one(path, name, 1, log);
