@@ -68,7 +68,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live pythons kills servers page cost soak churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live pythons kills flood servers page cost soak churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -119,6 +119,9 @@ churn: $(OUTPUT)/reqtap ## 100 containers come, go and are relabelled for 10 min
 cost: $(OUTPUT)/reqtap ## requests a second of services at their maximum, captured beside plain (root)
 	$(Q)tests/deps.sh build test servers
 	$(Q)/usr/bin/python3 tests/servers/cost.py --output $(OUTPUT) --only '$(T)'
+
+flood: $(OUTPUT)/reqtap $(LIVE) ## eight processes log 300,000 lines a second for TIME=60 seconds: each once, or told as lost (root)
+	$(Q)FLOOD_S='$(TIME)' /usr/bin/python3 tests/run.py --output $(OUTPUT) --only flood --timeout 1200 live
 
 soak: TIME = 1800
 soak: $(OUTPUT)/reqtap ## servers that restart at random for TIME seconds: maps empty again, no growth (root)
