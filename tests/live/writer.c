@@ -31,6 +31,7 @@
 #define WRITE_MAX (300 * 1024)
 #define SEGMENTS 8
 #define DEADLINE_S 240
+#define READS 16 /* of the stream between two looks at the ring */
 
 struct writer {
 	unsigned number;
@@ -286,7 +287,9 @@ static bool follow(struct probe *probe, pid_t child, int fd, struct tally *got,
 		ssize_t len;
 
 		poll(&poll_fd, 1, 1);
-		while ((len = read(fd, data, sizeof(data))) > 0)
+		/* all at the end; before it a part, or the ring would wait for writers to pause */
+		for (int i = 0; (ended || i < READS) && (len = read(fd, data, sizeof(data))) > 0;
+		     i++)
 			tally_add(got, data, len);
 		drain_ring(probe__ring(probe), captured, faults);
 		if (ended)
