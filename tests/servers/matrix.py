@@ -33,7 +33,7 @@ STOP_S = 20
 SETTLE_S = 0.5  # a runtime is attached a moment after the exec; a model takes longer to load
 
 
-PLAN = ((1, 100), (10, 50), (100, 20))  # connections, requests of each
+PLAN = "1x100 10x50 100x20"  # connections, requests of each
 
 
 class CannotRun(Exception):
@@ -250,16 +250,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build"))
     parser.add_argument("--only", default="", help="part of a case's name")
+    parser.add_argument("--plan", default=PLAN, help="connections x requests of each, one after another")
     parser.add_argument("--plain", action="store_true", help="test the cases, without reqtap")
     args = parser.parse_args()
     args.output = args.output.resolve()
     reqtap = None if args.plain else str(args.output / "reqtap")
+    steps = [tuple(int(number) for number in step.split("x")) for step in args.plan.split()]
     results, failed = [], 0
     for case in CASES:
         if args.only not in case.name:
             continue
         try:
-            plan = [step for step in PLAN if step[0] <= case.options.get("connections_max", 100)]
+            plan = [step for step in steps if step[0] <= case.options.get("connections_max", 100)]
             result = run_case(case, args.output, reqtap, plan)
         except (CannotRun, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
             print(f"FAIL {case.name}: {error}", flush=True)
