@@ -258,3 +258,14 @@ int elf__relocation(struct elf *elf, uint64_t vaddr, uint64_t *ret)
 	}
 	return -ENOENT;
 }
+
+uint64_t elf__probe_place(const struct elf *elf, uint64_t vaddr)
+{
+	static const uint8_t endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	uint8_t code[sizeof(endbr64)];
+
+	if (elf__machine(elf) != EM_X86_64 || elf__read(elf, vaddr, code, sizeof(code)) ||
+	    memcmp(code, endbr64, sizeof(code)) != 0)
+		return vaddr;
+	return vaddr + sizeof(endbr64);
+}

@@ -46,6 +46,13 @@ int elf__load(const struct elf *elf, unsigned index, struct elf_range *ret);
 /* vaddr → offset in the file. -ENOENT where the file has no byte for it. */
 int elf__offset(const struct elf *elf, uint64_t vaddr, uint64_t *ret);
 
+/*
+ * Where to probe the entry of the function at vaddr: behind an endbr64, which the kernel would
+ * single-step at three times the price. What follows is mostly a push, which it emulates; the stack
+ * and the arguments are as at the entry.
+ */
+uint64_t elf__probe_place(const struct elf *elf, uint64_t vaddr);
+
 /* The file's `len` bytes at vaddr, before relocation. -ENOENT when not all are in one segment. */
 int elf__read(const struct elf *elf, uint64_t vaddr, void *ret, size_t len);
 

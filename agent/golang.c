@@ -14,6 +14,8 @@ enum {
 	NEWPROC,
 	NEWCORO,
 	SIGPANIC0,
+	RUNQPUT,
+	SYSTEMSTACK,
 	TLS_SERVER,
 	TLS_CLOSE,
 	TLS_READ,
@@ -148,6 +150,58 @@ static int find_g(const struct elf *elf, const struct code *code, int32_t *ret)
 	return *ret < 0 ? 0 : -ENOTSUP; /* thread locals of a program lie below the base */
 }
 
+/* The first `mov` or `cmp` so encoded, and the offset that it has in its last bytes. */
+static bool find_offset(const struct code *code, const void *bytes, size_t len, size_t width,
+			uint32_t *ret)
+{
+	*ret = 0;
+	for (size_t at = 0; at + len + width <= code->len; at++) {
+		if (!begins(code, at, bytes, len))
+			continue;
+		memcpy(ret, code->bytes + at + len, width);
+		return *ret < CODE_MAX;
+	}
+	return false;
+}
+
+/*
+ * runtime.systemstack is written in assembly, and shows where a g has its m (mov rax+n, rbx), an m
+ * its goroutine (cmp rbx+n, rax), and a g its stack pointer (mov rdx+n to rsp, or to rbx before).
+ */
+static bool find_members(const struct code *code, struct golang *ret)
+{
+	static const uint8_t m[] = { 0x48, 0x8b, 0x58 }, curg[] = { 0x48, 0x3b, 0x83 };
+	static const uint8_t stack[] = { 0x48, 0x8b, 0x62 }, stack_by_bx[] = { 0x48, 0x8b, 0x5a };
+
+	return find_offset(code, m, sizeof(m), 1, &ret->m) &&
+	       find_offset(code, curg, sizeof(curg), 4, &ret->curg) &&
+	       (find_offset(code, stack, sizeof(stack), 1, &ret->sched) ||
+		find_offset(code, stack_by_bx, sizeof(stack_by_bx), 1, &ret->sched));
+}
+
+/* In the code of runtime.newproc.func1, behind its call of newproc1: the call of runtime.runqput,
+ * or better a nop of five bytes before it, which costs a fourth since 6.18. */
+static void find_queue(const struct elf *elf, const struct code *newproc,
+		       const struct pclntab_function *functions, uint64_t base, struct golang *ret)
+{
+	static const uint8_t nop[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+	struct golang_start call;
+	struct code code;
+	size_t at;
+
+	if (elf__machine(elf) != EM_X86_64 || !functions[RUNQPUT].size ||
+	    find_call(elf, newproc, base + functions[RUNQPUT].entry, &call) ||
+	    call.call < ret->starts[0].after ||
+	    read_code(elf, &functions[SYSTEMSTACK], base, &code) || !find_members(&code, ret))
+		return;
+	at = call.call - newproc->vaddr;
+	ret->queued = call.call;
+	/* with a prefix it would be one of six bytes */
+	if (begins(newproc, at - sizeof(nop), nop, sizeof(nop)) &&
+	    newproc->bytes[at - sizeof(nop) - 1] != 0x66)
+		ret->queued -= sizeof(nop);
+}
+
 /* The returns of a function; false: not all are known. */
 static bool find_returns(const struct elf *elf, const struct pclntab_function *function,
 			 uint64_t base, struct golang_span *ret)
@@ -214,6 +268,7 @@ static int inspect_at(const struct elf *elf, const struct pclntab_function *func
 	    find_call(elf, &code, target, &ret->starts[0]))
 		return -ENOTSUP;
 	ret->start_count = 1;
+	find_queue(elf, &code, functions, base, ret);
 	/* Go 1.23 and later; without it a coroutine's g might keep its last request */
 	if (functions[NEWCORO].size) {
 		err = read_code(elf, &functions[NEWCORO], base, &code);
@@ -235,6 +290,8 @@ int golang__inspect(struct elf *elf, struct golang *ret)
 		[NEWPROC] = { .name = "runtime.newproc.func1" },
 		[NEWCORO] = { .name = "runtime.newcoro.func1" },
 		[SIGPANIC0] = { .name = "runtime.sigpanic0" },
+		[RUNQPUT] = { .name = "runtime.runqput" },
+		[SYSTEMSTACK] = { .name = "runtime.systemstack.abi0" },
 		[TLS_SERVER] = { .name = "crypto/tls.(*Conn).serverHandshake" },
 		[TLS_CLOSE] = { .name = "crypto/tls.(*Conn).Close" },
 		[TLS_READ] = { .name = "crypto/tls.(*Conn).Read" },
@@ -320,7 +377,13 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	ret->process.offset[RT_GO_PARENT] = golang.parent_argument;
 	for (unsigned i = 0; i < golang.stream_count; i++)
 		add(ret, golang.streams[i].program, golang.streams[i].vaddr);
-	for (unsigned i = 0; i < golang.start_count; i++) {
+	if (golang.queued) {
+		ret->process.offset[RT_GO_M] = golang.m;
+		ret->process.offset[RT_GO_CURG] = golang.curg;
+		ret->process.offset[RT_GO_SCHED] = golang.sched;
+		add(ret, "rt_go_queued", golang.queued);
+	}
+	for (unsigned i = golang.queued ? 1 : 0; i < golang.start_count; i++) {
 		/* the end first: a start without its end would be taken for the next one's */
 		add(ret, "rt_go_started", golang.starts[i].after);
 		add(ret, "rt_go_start", golang.starts[i].call);

@@ -3,10 +3,12 @@
  * golang: what a Go program must be asked to follow its goroutines: where its threads keep the
  * goroutine that they run, and where one goroutine starts another.
  *
- * A start is seen at the runtime's one call of runtime.newproc1 (the parent is an argument) and at
- * the instruction behind it (the new g is the result). Not at newproc1's own return: a return
- * probe replaces the address on a stack that Go moves and unwinds. Only the register calling
- * convention of Go 1.17 is understood; before it, nothing is.
+ * A start is seen where the new g is put into a queue: a call, often with a nop before it, which
+ * the kernel emulates; any other instruction it would single-step, at three times the price. Where
+ * that call is not found, and for coroutines, it is seen at the call of runtime.newproc1 (the parent
+ * is an argument) and at the instruction behind it (the new g is the result). Not at newproc1's own
+ * return: a return probe replaces the address on a stack that Go moves and unwinds. Only the
+ * register calling convention of Go 1.17 is understood; before it, nothing is.
  */
 #ifndef REQTAP_GOLANG_H
 #define REQTAP_GOLANG_H
@@ -44,6 +46,9 @@ struct golang {
 	unsigned parent_argument;
 	struct golang_start starts[GOLANG_STARTS];
 	unsigned start_count; /* at least 1 */
+	/* x86-64: where the g of a go statement is put into a queue; 0: not found, see starts[0] */
+	uint64_t queued;
+	uint32_t m, curg, sched; /* offsets, with `queued`: bpf/event.h */
 	/* crypto/tls.(*Conn).serverHandshake, Close, Read, Write */
 	bool has_tls;
 	uint64_t tls_server, tls_close;

@@ -135,13 +135,12 @@ static bool add_makers(struct elf *elf, struct runtime_match *ret)
 
 static int recognise(struct elf *elf, struct runtime_match *ret)
 {
-	struct elf_range runtime, copy, exit;
+	struct elf_range runtime, copy;
 	const uint32_t *known;
 	uint32_t version;
 
 	if (elf__symbol(elf, "_PyRuntime", &runtime) ||
-	    elf__symbol(elf, "PyContext_CopyCurrent", &copy) ||
-	    elf__symbol(elf, "PyContext_Exit", &exit))
+	    elf__symbol(elf, "PyContext_CopyCurrent", &copy))
 		return -ENOENT;
 	version = version_hex(elf);
 	snprintf(ret->version, sizeof(ret->version), "%u.%u", version >> 24, version >> 16 & 0xff);
@@ -158,7 +157,6 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	memcpy(ret->process.offset, known, sizeof(ret->process.offset));
 	read_debug_offsets(elf, runtime.vaddr, ret->process.offset);
 	add_probe(ret, "rt_py_context", copy.vaddr, true);
-	add_probe(ret, "rt_py_exit", exit.vaddr, false);
 	return add_makers(elf, ret) ? 0 : -ENOTSUP;
 }
 

@@ -146,7 +146,7 @@ static int attach(struct runtime_table *table, struct image *image, struct elf *
 	for (unsigned i = 0; table->config.probe && i < match->probe_count; i++) {
 		const struct runtime_probe *p = &match->probes[i];
 		uint64_t offset;
-		int err = elf__offset(elf, p->vaddr, &offset);
+		int err = elf__offset(elf, elf__probe_place(elf, p->vaddr), &offset);
 
 		if (!err)
 			err = runtime_map__attach(table->config.probe, p->program, fd, offset,

@@ -349,6 +349,9 @@ enum rt_python_offset {
 enum rt_go_offset {
 	RT_GO_G,      /* x86-64: of the thread's g from the base of fs, negative */
 	RT_GO_PARENT, /* number of newproc1's argument that is the parent; 0: not understood */
+	RT_GO_M,      /* in a g: its thread's m; this and the next for rt_go_queued */
+	RT_GO_CURG,   /* in an m: the goroutine of the thread, whose stack it has left */
+	RT_GO_SCHED,  /* in a g: its stack pointer and program counter while it does not run */
 };
 
 /* Index of rt_nr: calls whose arguments are of a shape of their own. */

@@ -187,7 +187,7 @@ static __always_inline bool python_read_request(u32 tgid, u32 tid, u64 request, 
 	if (!python)
 		return false;
 	if (!python_entered(python, context)) {
-		python_read((u64)tgid << 32 | tid, context, request);
+		python_read(python, (u64)tgid << 32 | tid, context, request);
 		return false;
 	}
 	owner = bpf_map_lookup_elem(&rt_owner, &unit);

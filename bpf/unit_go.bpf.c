@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Goroutines that start goroutines. agent/golang.c finds both places in the runtime's code: the
- * call of newproc1, which has the parent for an argument, and the instruction behind it, which has
- * the new g in the result register. Nothing else runs on the thread between the two.
+ * Goroutines that start goroutines. agent/golang.c finds the places in the runtime's code: where
+ * a go statement's goroutine is put into a queue, on the stack of the thread, whose goroutine is
+ * the parent. Where that is not found, and for coroutines, two: the call of newproc1, which has
+ * the parent for an argument, and the instruction behind it, which has the new g in the result
+ * register. Nothing else runs on the thread between the two.
  */
 #include "bpf/http2.bpf.h"
 #include "bpf/unit.bpf.h"
@@ -107,27 +109,48 @@ int rt_go_start(struct pt_regs *ctx)
 	return 0;
 }
 
+/* The goroutine `parent` has started `child`, whose g another may have had before. */
+static __always_inline void go_starts(u64 id, u64 parent, u64 child,
+				      const struct go_function *function)
+{
+	struct unit from = unit_goroutine(id >> 32, parent), to = unit_goroutine(id >> 32, child);
+	u64 request = parent ? unit_request(&from, bpf_ktime_get_boot_ns()) : 0;
+
+	go_ended(&to);
+	if (parent)
+		go_link_inherit(id >> 32, parent, child);
+	if (request && go_begun(&to, function))
+		unit_own(&to, request, 0);
+	else
+		bpf_map_delete_elem(&rt_owner, &to);
+}
+
 SEC("uprobe")
 int rt_go_started(struct pt_regs *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct unit from = {}, to = unit_goroutine(id >> 32, go_result(ctx));
-	u64 request = 0, now = bpf_ktime_get_boot_ns();
-	struct go_start *start, began = {};
+	struct go_start *start = bpf_map_lookup_elem(&rt_go_parent, &id), began = {};
 
-	go_ended(&to);
-	start = bpf_map_lookup_elem(&rt_go_parent, &id);
-	if (start) {
+	if (start)
 		began = *start;
-		from = unit_goroutine(id >> 32, began.parent);
-		request = unit_request(&from, now);
-		bpf_map_delete_elem(&rt_go_parent, &id);
-		go_link_inherit(id >> 32, from.id, to.id);
-	}
-	if (request && go_begun(&to, &began.function))
-		unit_own(&to, request, 0);
-	else
-		bpf_map_delete_elem(&rt_owner, &to); /* of the goroutine that had this g before */
+	bpf_map_delete_elem(&rt_go_parent, &id);
+	go_starts(id, began.parent, go_result(ctx), &began.function);
+	return 0;
+}
+
+/* runqput(p, new g, …), whose g is to begin at sched.pc */
+SEC("uprobe")
+int rt_go_queued(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid(), child = go_argument(ctx, 1), m;
+	struct runtime *go = runtime_get(id >> 32, RT_RUNTIME_GO);
+	struct go_function function = { .tgid = id >> 32 };
+
+	if (!go)
+		return 0;
+	m = user_u64(go_current(go) + go->offset[RT_GO_M]);
+	function.code = user_u64(child + go->offset[RT_GO_SCHED] + 8);
+	go_starts(id, user_u64(m + go->offset[RT_GO_CURG]), child, &function);
 	return 0;
 }
 

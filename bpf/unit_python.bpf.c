@@ -50,8 +50,7 @@ static __always_inline struct owner python_begets(const struct runtime *python, 
 		child.sk = thread->accept_sk;
 		child.cookie = thread->accept_cookie;
 		thread->accept_sk = 0;
-	} else if (entered && thread->read_request &&
-		   user_u64(context + python->offset[RT_PYTHON_OUTER]) == thread->read_context) {
+	} else if (entered && python_in_callback(python, thread, context)) {
 		child.request = thread->read_request;
 	} else {
 		parent = unit_thread(id >> 32, id);
@@ -90,13 +89,5 @@ int rt_py_fresh(struct pt_regs *ctx)
 
 	if (bpf_map_lookup_elem(&rt_owner, &unit))
 		bpf_map_delete_elem(&rt_owner, &unit);
-	return 0;
-}
-
-/* PyContext_Exit: of extensions alone (uvloop); the interpreter itself does not call it. */
-SEC("uprobe")
-int rt_py_exit(struct pt_regs *ctx)
-{
-	python_callback_ends(bpf_get_current_pid_tgid());
 	return 0;
 }

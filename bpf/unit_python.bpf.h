@@ -23,6 +23,7 @@ struct python_thread {
 	 * context: the first to run in a context of its own is who will work on it. */
 	u64 read_request;
 	u64 read_context;
+	u64 read_switches; /* context switches of the thread until then */
 	u64 accept_context;
 	u64 accept_sk; /* 0: nothing */
 	u64 accept_cookie;
@@ -130,18 +131,36 @@ static __always_inline u64 python_unit(u32 tgid)
 	return python && python_entered(python, context) ? context : 0;
 }
 
+/* How often the thread has entered or left a context: PyThreadState.context_ver, after context. */
+static __always_inline u64 python_switches(const struct runtime *python,
+					   const struct python_thread *thread)
+{
+	return user_u64(thread->state + python->offset[RT_PYTHON_CONTEXT] + 8);
+}
+
 /*
  * A read outside of any context that was entered: libuv reads before it enters the callback's
  * (uvloop). What is begun in that callback works on the request.
  */
-static __always_inline void python_read(u64 id, u64 context, u64 request)
+static __always_inline void python_read(const struct runtime *python, u64 id, u64 context,
+					u64 request)
 {
 	struct python_thread *thread = bpf_map_lookup_elem(&rt_python, &id);
 
 	if (!thread)
 		return;
 	thread->read_context = context;
+	thread->read_switches = python_switches(python, thread);
 	thread->read_request = request;
+}
+
+/* The thread runs in `context`, which is the one and first that it entered since it read so. */
+static __always_inline bool python_in_callback(const struct runtime *python,
+					       const struct python_thread *thread, u64 context)
+{
+	return thread->read_request &&
+	       user_u64(context + python->offset[RT_PYTHON_OUTER]) == thread->read_context &&
+	       python_switches(python, thread) == thread->read_switches + 1;
 }
 
 /* asyncio accepts inside a callback, which starts a task for the connection at once. */

@@ -41,7 +41,8 @@ int main(void)
 		[RT_PYTHON_OUTER] = offsetof(PyContext, ctx_prev),
 	};
 	const uint32_t *have = python__offsets(PY_MINOR_VERSION);
-	int bad = !have;
+	/* bpf/unit_python.bpf.h takes it to lie there */
+	int bad = !have || offsetof(PyThreadState, context_ver) != want[RT_PYTHON_CONTEXT] + 8;
 
 	for (int i = 0; have && i < RT_PYTHON_OFFSETS; i++) {
 		if (have[i] != want[i])

@@ -90,6 +90,30 @@ static void test_tables(void **state)
 	close(fd);
 }
 
+/* An entry is probed behind its endbr64, which only x86-64 has. */
+static void test_probe_place(void **state)
+{
+	static const uint8_t code[] = { 0xf3, 0x0f, 0x1e, 0xfa, 0x53, 0xc3 };
+	static const uint16_t machines[] = { EM_X86_64, EM_AARCH64 };
+
+	for (int i = 0; i < 2; i++) {
+		struct elf *elf;
+		uint64_t text;
+		int fd;
+
+		image_begin(&image);
+		image_section(&image, ".text", SHT_PROGBITS, code, sizeof(code));
+		image_end(&image, machines[i]);
+		text = image.sections[1].sh_addr;
+		fd = image_file(&image, image.len);
+		elf = open_fd(fd);
+		assert_int_equal(elf__probe_place(elf, text), i ? text : text + 4);
+		assert_int_equal(elf__probe_place(elf, text + 4), text + 4);
+		elf__free(elf);
+		close(fd);
+	}
+}
+
 /* Opens or not, finds or not: it must neither crash nor read beyond the file. */
 static void try_all(int fd)
 {
@@ -177,9 +201,10 @@ static void test_not_elf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_self),      cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_cut_short), cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_cut_later), cmocka_unit_test(test_not_elf),
+		cmocka_unit_test(test_self),        cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_cut_short),   cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_cut_later),   cmocka_unit_test(test_not_elf),
+		cmocka_unit_test(test_probe_place),
 	};
 
 	return cmocka_run_group_tests_name("elf", tests, NULL, NULL);

@@ -9,7 +9,17 @@
 #include "agent/golang.h"
 #include "agent/pclntab.h"
 
-enum { TEXT_BYTES = 256, NEWPROC = 0x00, NEWPROC1 = 0x40, SIGPANIC0 = 0x80, NEWCORO = 0xc0 };
+enum {
+	TEXT_BYTES = 0x180,
+	NEWPROC = 0x00,
+	NEWPROC1 = 0x40,
+	SIGPANIC0 = 0x80,
+	NEWCORO = 0xc0,
+	SYSTEMSTACK = 0x100,
+	RUNQPUT = 0x140,
+};
+#define FUNCTIONS 6
+#define QUEUE (NEWPROC + 40) /* where newproc calls runqput */
 
 #define OLD 0xfffffffa
 #define MIDDLE 0xfffffff0
@@ -22,11 +32,12 @@ struct variant {
 	bool constant_g;     /* through a register, as a position independent program loads it */
 	bool no_base;        /* the table does not say where the text begins */
 	bool coroutines;
-	bool go; /* .go.buildinfo is there */
+	bool go;     /* .go.buildinfo is there */
+	bool queues; /* the call of runqput, and what systemstack shows, are there */
 };
 
 static struct elf_image image;
-static uint8_t table[1024];
+static uint8_t table[2048];
 static size_t table_len;
 
 static size_t put(const void *data, size_t len)
@@ -52,6 +63,18 @@ static void put_call(uint8_t *text, size_t at, size_t target, uint16_t machine)
 	memcpy(text + at + 1, &jump, 4);
 }
 
+static void put_queue(uint8_t *text)
+{
+	static const uint8_t stack[] = {
+		0x48, 0x8b, 0x58, 0x30,                   /* mov 48(rax), rbx */
+		0x48, 0x3b, 0x83, 0xc0, 0x00, 0x00, 0x00, /* cmp 192(rbx), rax */
+		0x48, 0x8b, 0x62, 0x38,                   /* mov 56(rdx), rsp */
+	};
+
+	put_call(text, QUEUE, RUNQPUT, EM_X86_64);
+	memcpy(text + SYSTEMSTACK, stack, sizeof(stack));
+}
+
 static void make_text(uint8_t *text, const struct variant *v)
 {
 	static const uint8_t check[] = { 0x49, 0x3b, 0x66, 0x10 };
@@ -72,21 +95,24 @@ static void make_text(uint8_t *text, const struct variant *v)
 	else
 		memcpy(text + SIGPANIC0, g, sizeof(g));
 	put_call(text, NEWCORO + 8, NEWPROC1, v->machine);
+	if (v->queues)
+		put_queue(text);
 }
 
 static void put_functions(const struct variant *v, const uint32_t *names, uint64_t text)
 {
-	static const size_t entries[] = { NEWPROC, NEWPROC1, SIGPANIC0, NEWCORO, TEXT_BYTES };
+	static const size_t entries[] = { NEWPROC,     NEWPROC1, SIGPANIC0, NEWCORO,
+					  SYSTEMSTACK, RUNQPUT,  TEXT_BYTES };
 	bool old = v->magic == OLD;
-	size_t records = old ? 5 * 16 : 5 * 8;
+	size_t records = (FUNCTIONS + 1) * (old ? 16 : 8);
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < FUNCTIONS + 1; i++) {
 		uint64_t record = records + i * 24, wide[2] = { text + entries[i], record };
 		uint32_t narrow[2] = { entries[i], record };
 
 		old ? put(wide, sizeof(wide)) : put(narrow, sizeof(narrow));
 	}
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < FUNCTIONS; i++) {
 		uint32_t record[6] = { entries[i] };
 
 		record[old ? 2 : 1] = names[i];
@@ -96,12 +122,14 @@ static void put_functions(const struct variant *v, const uint32_t *names, uint64
 
 static void make_table(const struct variant *v, uint64_t text)
 {
-	static const char *const functions[] = { "runtime.newproc.func1", "runtime.newproc1",
-						 "runtime.sigpanic0", "runtime.newcoro.func1" };
+	static const char *const functions[] = {
+		"runtime.newproc.func1", "runtime.newproc1",         "runtime.sigpanic0",
+		"runtime.newcoro.func1", "runtime.systemstack.abi0", "runtime.runqput"
+	};
 	bool old = v->magic == OLD;
 	uint8_t head[8] = { [6] = v->machine == EM_AARCH64 ? 4 : 1, [7] = 8 };
-	uint64_t fields[8] = { 4, 1 }, *offsets = fields + 2;
-	uint32_t names[4];
+	uint64_t fields[8] = { FUNCTIONS, 1 }, *offsets = fields + 2;
+	uint32_t names[FUNCTIONS];
 
 	table_len = 0;
 	memcpy(head, &v->magic, 4);
@@ -110,8 +138,8 @@ static void make_table(const struct variant *v, uint64_t text)
 		*offsets++ = v->no_base ? 0 : text;
 	table_len += old ? 7 * 8 : 8 * 8;
 	offsets[0] = put("runtime.newproc1x", 18); /* no other name may be taken for ours */
-	for (int i = 0; i < 4; i++) {
-		const char *name = i < 3 || v->coroutines ? functions[i] : "main.main";
+	for (int i = 0; i < FUNCTIONS; i++) {
+		const char *name = i != 3 || v->coroutines ? functions[i] : "main.main";
 
 		names[i] = put(name, strlen(name) + 1) - offsets[0];
 	}
@@ -181,6 +209,34 @@ static void test_layouts(void **state)
 						  : v->constant_g          ? -8
 									   : -64);
 	}
+}
+
+/* A nop of five bytes before the call is the better place; one of six, which ends so, is none. */
+static void test_queue(void **state)
+{
+	static const struct variant queues = { NEW, EM_X86_64, ".gopclntab", .queues = true };
+	static const uint8_t nop[] = { 0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+	struct golang golang;
+	uint8_t *text;
+	uint64_t call;
+
+	make_image(&queues);
+	text = image.bytes + image.sections[1].sh_offset;
+	call = image.sections[1].sh_addr + QUEUE;
+	assert_int_equal(inspect(&golang), 0);
+	assert_int_equal(golang.queued, call);
+	assert_int_equal(golang.m, 48);
+	assert_int_equal(golang.curg, 192);
+	assert_int_equal(golang.sched, 56);
+	memcpy(text + QUEUE - 5, nop + 1, 5);
+	assert_int_equal(inspect(&golang), 0);
+	assert_int_equal(golang.queued, call - 5);
+	memcpy(text + QUEUE - 6, nop, 6);
+	assert_int_equal(inspect(&golang), 0);
+	assert_int_equal(golang.queued, call);
+	text[SYSTEMSTACK + 6] ^= 1; /* no offset of the goroutine: two probes are used */
+	assert_int_equal(inspect(&golang), 0);
+	assert_int_equal(golang.queued, 0);
 }
 
 static const struct variant usual = { NEW, EM_X86_64, .section = ".gopclntab" };
@@ -253,9 +309,8 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layouts),
-		cmocka_unit_test(test_other_code),
-		cmocka_unit_test(test_other_programs),
+		cmocka_unit_test(test_layouts),    cmocka_unit_test(test_queue),
+		cmocka_unit_test(test_other_code), cmocka_unit_test(test_other_programs),
 		cmocka_unit_test(test_damaged),
 	};
 
