@@ -55,7 +55,7 @@ __weak int fastcgi_word(u64 sk, u64 bytes, u32 len, u32 sent)
 __weak int fastcgi_scan(u64 sk, u64 address, u32 len, u32 sent)
 {
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
-	u64 block[SCAN_BLOCK / 8] = {}, skipped = 0;
+	u64 *block, skipped = 0;
 	struct fastcgi *f;
 	u32 taken = 0;
 	int event;
@@ -63,6 +63,7 @@ __weak int fastcgi_scan(u64 sk, u64 address, u32 len, u32 sent)
 	if (!conn || !len)
 		return -1;
 	f = conn_fastcgi(conn, sent);
+	block = conn->block[sent ? 1 : 0];
 	if (fastcgi__skips(f)) {
 		event = fastcgi__skip(f, len, sent, &skipped);
 		if (event != HTTP_NONE)

@@ -200,8 +200,7 @@ static __always_inline void handoff_response(u64 seq, u64 sk)
 	struct request *request = bpf_map_lookup_elem(&rt_request, &seq);
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_boot_ns();
 
-	if (!request || request->tgid != id >> 32 ||
-	    unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
+	if (!request || request->tgid != id >> 32 || runtime_get(id >> 32, RT_RUNTIME_GO))
 		return;
 	pool_finds(id >> 32, seq);
 	if (request->tid == (u32)id)
@@ -231,7 +230,7 @@ static __always_inline void handoff_reads(u64 id, u64 sk)
 	struct owner *owner = bpf_map_lookup_elem(&rt_owner, &thread);
 	struct job *job = bpf_map_lookup_elem(&rt_job, &id);
 
-	if (!owner || unit_current(id >> 32, id).kind != RT_UNIT_THREAD)
+	if (!owner || runtime_get(id >> 32, RT_RUNTIME_GO))
 		return;
 	if ((owner->flags & RT_OWNER_LOOP) &&
 	    (!(owner->flags & RT_OWNER_SHARES) || (owner->flags & RT_OWNER_PASSES))) {
@@ -379,55 +378,51 @@ static __always_inline void handoff_awakes(u64 id)
 	job_begin(job, id >> 32);
 }
 
-/*
- * What the current thread writes now: may it be kept for the request that its thread knows?
- * Else *request is none, and true says that a later event may tell.
- */
-static __always_inline bool handoff_doubt(u64 id, u64 *request, u8 *kind)
+/* No request, but a later event may tell. */
+static __always_inline void work_doubt(struct work *work, struct job *job)
 {
-	struct unit thread = unit_thread(id >> 32, id);
-	u32 tgid = id >> 32;
-	struct owner *owner;
+	work->request = 0;
+	work->kind = RT_UNIT_NONE;
+	work->doubt = job ? RT_FRAGMENT_DOUBT : 0;
+	if (job)
+		job->flags |= JOB_DOUBTED;
+}
+
+/* What the current thread writes now: may it be kept for the request that its thread knows? */
+static __always_inline void handoff_doubt(u64 id, struct work *work)
+{
+	u32 tgid = id >> 32, flags = work->thread ? work->thread->flags : 0;
 	struct pool *pool;
 	struct job *job;
-	u32 flags;
-	bool open, partial;
+	bool open;
 
-	if (*kind > RT_UNIT_THREAD)
-		return false;
-	owner = bpf_map_lookup_elem(&rt_owner, &thread);
-	flags = owner ? owner->flags : 0;
-	if (*request && (flags & RT_OWNER_HANDOFF)) {
-		*kind = RT_UNIT_HANDOFF;
-		return false;
+	if (work->kind > RT_UNIT_THREAD)
+		return;
+	if (work->request && (flags & RT_OWNER_HANDOFF)) {
+		work->kind = RT_UNIT_HANDOFF;
+		return;
 	}
-	if (*request && (flags & RT_OWNER_BORN)) {
-		*request = 0;
-		*kind = RT_UNIT_NONE;
-		job = job_get(id);
-		if (job)
-			job->flags |= JOB_DOUBTED;
-		return job;
+	if (work->request && (flags & RT_OWNER_BORN)) {
+		work_doubt(work, job_get(id));
+		return;
 	}
-	open = (flags & RT_OWNER_READER) && request_open(*request);
+	open = (flags & RT_OWNER_READER) && request_open(work->request);
+	if (open && !(flags & (RT_OWNER_PARTIAL | RT_OWNER_TENTATIVE)))
+		return;
 	pool = bpf_map_lookup_elem(&rt_pool, &tgid);
-	partial = pool && (flags & RT_OWNER_PARTIAL);
-	if (open && !partial && !(flags & RT_OWNER_TENTATIVE))
-		return false;
+	if (open && !pool && !(flags & RT_OWNER_TENTATIVE))
+		return;
 	if (!open && (!pool || (flags & RT_OWNER_LOOP)))
-		return false;
+		return;
 	job = bpf_map_lookup_elem(&rt_job, &id);
-	/* answered: the next job may have begun; inherited: from a reader, not from a worker */
-	if (open || (flags & RT_OWNER_READER) || (pool && pool->hands_over)) {
-		*request = 0;
-		*kind = RT_UNIT_NONE;
-	}
-	if (*request || !job || !(open || (job->begin_ns && pool && pool->hands_over)))
-		return false;
-	job->flags |= JOB_DOUBTED;
-	if (!job->line_ns)
+	if (!open && !(flags & RT_OWNER_READER) && !pool->hands_over)
+		return; /* inherited, and not from a worker */
+	/* answered: the next job may have begun; inherited: from a reader */
+	if (!open && !(job && job->begin_ns && pool->hands_over))
+		job = 0;
+	work_doubt(work, job);
+	if (job && !job->line_ns)
 		job->line_ns = bpf_ktime_get_boot_ns();
-	return true;
 }
 
 /*

@@ -409,11 +409,18 @@ http_inline enum http_event http__byte(struct http *h, struct http_found *found,
 
 #define HTTP_BYTES(c) (0x0101010101010101ULL * (c))
 
+/* Of the eight bytes: the highest bit of the first newline, and of some others behind it. */
+http_inline __u64 http_newlines(__u64 bytes)
+{
+	__u64 x = bytes ^ HTTP_BYTES('\n'); /* a byte of 0 is one that is looked for */
+
+	return (x - HTTP_BYTES(1)) & ~x & HTTP_BYTES(0x80);
+}
+
 /* How many of the eight bytes come before the first newline; all of them when there is none. */
 http_inline __u32 http_before_newline(__u64 bytes)
 {
-	__u64 x = bytes ^ HTTP_BYTES('\n'); /* a byte of 0 is one that is looked for */
-	__u64 found = (x - HTTP_BYTES(1)) & ~x & HTTP_BYTES(0x80);
+	__u64 found = http_newlines(bytes);
 
 	/* a one in each byte up to the lowest that was found */
 	return found ? ((((found & -found) - 1) & HTTP_BYTES(1)) * HTTP_BYTES(1) >> 56) - 1 : 8;
@@ -430,6 +437,16 @@ http_inline __u32 http_skip_line(struct http *h, __u64 bytes, __u32 len)
 	if (h->head_bytes > HTTP_HEAD_MAX)
 		h->state = HTTP_OTHER;
 	return taken;
+}
+
+/* Passes over all eight bytes, in a line of no interest that goes on behind them; else false. */
+http_inline int http__passes(struct http *h, __u64 bytes)
+{
+	if ((h->state != HTTP_LINE && h->state != HTTP_SKIP) || http_newlines(bytes) ||
+	    h->head_bytes > HTTP_HEAD_MAX - 8)
+		return 0;
+	h->head_bytes += 8;
+	return 1;
 }
 
 /* True in states whose bytes need no look: body, chunk data, until close, other. */

@@ -174,6 +174,8 @@ enum conn_direction {
 
 #define CONN_PENDING 8 /* unanswered requests of a connection (pipelining) */
 
+#define SCAN_BLOCK 128 /* bytes that are read at a time; a multiple of 8 */
+
 /* One stream socket. */
 struct conn {
 	u64 cookie; /* inode number of the socket: tells a reused address */
@@ -201,8 +203,9 @@ struct conn {
 	u32 last_stream;   /* that was begun */
 	u32 streams;       /* without a complete response */
 	struct http_found found;
-	struct http_found unused; /* of responses */
-	struct request draft;     /* the request being begun: a program's stack is too small */
+	struct http_found unused;     /* of responses */
+	struct request draft;         /* the request being begun: a program's stack is too small */
+	u64 block[2][SCAN_BLOCK / 8]; /* received and sent bytes being scanned: likewise */
 };
 
 /* struct sock * -> struct conn */

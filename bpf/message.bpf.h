@@ -9,7 +9,6 @@
 #include "bpf/handoff.bpf.h"
 #include "bpf/life.bpf.h"
 
-#define SCAN_BLOCK 32   /* a multiple of 8 */
 #define SCAN_STEPS 2048 /* a call's heads beyond 64 KiB are not followed */
 
 /* The oldest unanswered request of the connection is answered. */

@@ -88,12 +88,13 @@ __weak int conn_word(u64 sk, u64 bytes, u32 len, u32 sent)
 __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 {
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
-	u64 block[SCAN_BLOCK / 8] = {};
+	u64 *block;
 	struct http *h;
 	u32 taken = 0;
 
 	if (!conn || !len)
 		return -1;
+	block = conn->block[sent ? 1 : 0];
 	h = sent ? &conn->out : &conn->in;
 	if (h->state == HTTP_TWO)
 		return CONN_TWO;
@@ -118,8 +119,10 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 		return CONN_FASTCGI;
 	}
 	for (u32 i = 0; i < SCAN_BLOCK / 8 && taken < len; i++) {
-		u32 took = conn_word(sk, block[i], len - taken, sent);
+		u32 took = 8;
 
+		if (len - taken < 8 || !http__passes(h, block[i]))
+			took = conn_word(sk, block[i], len - taken, sent);
 		taken += took;
 		if (took < 8)
 			break;

@@ -16,12 +16,16 @@ struct {
 	__type(value, struct runtimes);
 } rt_runtime __weak SEC(".maps");
 
-/* NULL: the process has no such runtime. */
+/* NULL: the process, whose `runtimes` these are (or NULL), has no such runtime. */
+static __always_inline struct runtime *runtime_of(struct runtimes *runtimes,
+						  enum rt_runtime_kind kind)
+{
+	return runtimes && runtimes->of[kind].image ? &runtimes->of[kind] : 0;
+}
+
 static __always_inline struct runtime *runtime_get(u32 tgid, enum rt_runtime_kind kind)
 {
-	struct runtimes *runtimes = bpf_map_lookup_elem(&rt_runtime, &tgid);
-
-	return runtimes && runtimes->of[kind].image ? &runtimes->of[kind] : 0;
+	return runtime_of(bpf_map_lookup_elem(&rt_runtime, &tgid), kind);
 }
 
 /* A forked child is its parent's copy; its number may have been another's. */

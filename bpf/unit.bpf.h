@@ -126,18 +126,30 @@ static __always_inline struct unit unit_current(u32 tgid, u32 tid)
 	return go ? unit_goroutine(tgid, go_current(go)) : unit_thread(tgid, tid);
 }
 
-/* The request that the current code works for; *ret_kind says which unit knew. */
-static __always_inline u64 unit_current_request(u32 tgid, u32 tid, u64 now, u8 *ret_kind)
-{
-	struct unit unit = unit_context(tgid, python_unit(tgid));
-	u64 request = unit.id ? unit_request(&unit, now) : 0;
+/* What the current code works for. */
+struct work {
+	u64 request;
+	struct owner *thread; /* of the thread, where no finer unit knew; NULL: none */
+	u8 kind;              /* of the unit that knew: enum rt_unit_kind */
+	u8 doubt;             /* RT_FRAGMENT_DOUBT: a later event may tell the request */
+};
 
-	if (!request) {
-		unit = unit_current(tgid, tid);
-		request = unit_request(&unit, now);
+static __always_inline void unit_work(u32 tgid, u32 tid, u64 now, struct work *ret)
+{
+	struct runtimes *runtimes = bpf_map_lookup_elem(&rt_runtime, &tgid);
+	struct runtime *python = runtime_of(runtimes, RT_RUNTIME_PYTHON);
+	struct runtime *go = runtime_of(runtimes, RT_RUNTIME_GO);
+	struct unit unit = unit_context(tgid, python ? python_unit(python) : 0);
+	struct owner *owner;
+
+	*ret = (struct work){ .request = unit.id ? unit_request(&unit, now) : 0 };
+	if (!ret->request) {
+		unit = go ? unit_goroutine(tgid, go_current(go)) : unit_thread(tgid, tid);
+		owner = bpf_map_lookup_elem(&rt_owner, &unit);
+		ret->request = owner ? owner_request(owner, now) : 0;
+		ret->thread = go ? 0 : owner;
 	}
-	*ret_kind = request ? unit.kind : RT_UNIT_NONE;
-	return request;
+	ret->kind = ret->request ? unit.kind : RT_UNIT_NONE;
 }
 
 #define O_NONBLOCK 04000
@@ -180,7 +192,7 @@ static __always_inline void goroutine_reads(const struct unit *goroutine, u64 re
 static __always_inline bool python_read_request(u32 tgid, u32 tid, u64 request, u64 sk)
 {
 	struct runtime *python = runtime_get(tgid, RT_RUNTIME_PYTHON);
-	u64 context = python ? python_context() : 0;
+	u64 context = python ? python_context(python) : 0;
 	struct unit unit = unit_context(tgid, context);
 	struct owner *owner;
 
@@ -286,7 +298,8 @@ static __always_inline void unit_read_stream(u32 tgid, u32 tid, u64 request, u64
 /* The current code sends the head of a response on `sk`. */
 static __always_inline void unit_answers(u32 tgid, u64 sk)
 {
-	struct unit unit = unit_context(tgid, python_unit(tgid));
+	struct runtime *python = runtime_get(tgid, RT_RUNTIME_PYTHON);
+	struct unit unit = unit_context(tgid, python ? python_unit(python) : 0);
 	struct owner *owner = unit.id ? bpf_map_lookup_elem(&rt_owner, &unit) : 0;
 
 	if (owner && owner->sk == sk)

@@ -36,7 +36,7 @@ static __always_inline struct owner python_inherit(const struct unit *parent, u6
 
 static __always_inline struct owner python_begets(const struct runtime *python, u64 id, u64 now)
 {
-	u64 context = python_context();
+	u64 context = python_context(python);
 	struct unit parent = unit_context(id >> 32, context);
 	struct python_thread *thread = bpf_map_lookup_elem(&rt_python, &id);
 	bool entered = python_entered(python, context);

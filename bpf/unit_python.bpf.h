@@ -89,26 +89,34 @@ static __always_inline u64 python_state_find(const struct runtime *python)
 	return 0;
 }
 
-/*
- * The thread's current context, entered or not; 0: none, or no thread of Python. Global: verified
- * once. Keeps the thread's entry in rt_python.
+/* Finds the thread's state and keeps it in rt_python. 0: no thread of Python. Global: verified
+ * once.
  */
-__weak u64 python_context(void)
+__weak u64 python_state_keep(void)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct runtime *python = runtime_get(id >> 32, RT_RUNTIME_PYTHON);
-	struct python_thread *thread, begun = {};
+	struct python_thread begun = {};
 
 	if (!python)
 		return 0;
-	thread = bpf_map_lookup_elem(&rt_python, &id);
-	if (thread && python_state_lives(python, thread->state))
-		return user_u64(thread->state + python->offset[RT_PYTHON_CONTEXT]);
 	begun.state = python_state_find(python);
-	if (!begun.state)
-		return 0;
-	bpf_map_update_elem(&rt_python, &id, &begun, BPF_ANY);
-	return user_u64(begun.state + python->offset[RT_PYTHON_CONTEXT]);
+	if (begun.state)
+		bpf_map_update_elem(&rt_python, &id, &begun, BPF_ANY);
+	return begun.state;
+}
+
+/* The thread's current context, entered or not; 0: none, or no thread of Python. */
+static __always_inline u64 python_context(const struct runtime *python)
+{
+	u64 id = bpf_get_current_pid_tgid(), state;
+	struct python_thread *thread = bpf_map_lookup_elem(&rt_python, &id);
+
+	if (thread && python_state_lives(python, thread->state))
+		state = thread->state;
+	else
+		state = python_state_keep();
+	return state ? user_u64(state + python->offset[RT_PYTHON_CONTEXT]) : 0;
 }
 
 /* `context` is one that was entered: a unit. */
@@ -123,12 +131,11 @@ static __always_inline bool python_entered(const struct runtime *python, u64 con
 }
 
 /* The context that the current code runs in, when that is a unit; else 0. */
-static __always_inline u64 python_unit(u32 tgid)
+static __always_inline u64 python_unit(const struct runtime *python)
 {
-	struct runtime *python = runtime_get(tgid, RT_RUNTIME_PYTHON);
-	u64 context = python ? python_context() : 0;
+	u64 context = python_context(python);
 
-	return python && python_entered(python, context) ? context : 0;
+	return python_entered(python, context) ? context : 0;
 }
 
 /* How often the thread has entered or left a context: PyThreadState.context_ver, after context. */
@@ -167,7 +174,7 @@ static __always_inline bool python_in_callback(const struct runtime *python,
 static __always_inline void python_accepted(u64 id, u64 sk, u64 cookie)
 {
 	struct runtime *python = runtime_get(id >> 32, RT_RUNTIME_PYTHON);
-	u64 context = python ? python_context() : 0;
+	u64 context = python ? python_context(python) : 0;
 	struct python_thread *thread;
 
 	if (!python || !python_entered(python, context))

@@ -32,10 +32,12 @@ __weak int stream_adopt(u64 inode, u32 device, u32 fd, u64 container)
 	struct stream_key key = { .inode = inode, .device = device };
 	struct stream stream = { .container = container, .inner = 1 };
 	u64 id = bpf_get_current_pid_tgid();
-	u8 kind;
+	struct work work;
 
-	if ((fd != 1 && fd != 2) ||
-	    !unit_current_request(id >> 32, id, bpf_ktime_get_boot_ns(), &kind))
+	if (fd != 1 && fd != 2)
+		return 0;
+	unit_work(id >> 32, id, bpf_ktime_get_boot_ns(), &work);
+	if (!work.request)
 		return 0;
 	stream.kind = fd == 2 ? RT_STREAM_STDERR : RT_STREAM_STDOUT;
 	return !bpf_map_update_elem(&rt_inner, &key, &stream, BPF_NOEXIST);
@@ -258,14 +260,16 @@ static __always_inline void write_chunks(struct inflight *call)
 static __always_inline bool write_begin(struct inflight *call, const struct stream *stream, u64 id,
 					u32 bytes)
 {
-	u8 unit = RT_UNIT_NONE;
+	struct work work;
 
 	call->bytes = bytes;
 	call->chunk = 0;
 	call->time_ns = bpf_ktime_get_boot_ns();
-	call->request = unit_current_request(id >> 32, id, call->time_ns, &unit);
-	call->doubt = handoff_doubt(id, &call->request, &unit) ? RT_FRAGMENT_DOUBT : 0;
-	call->unit = unit;
+	unit_work(id >> 32, id, call->time_ns, &work);
+	handoff_doubt(id, &work);
+	call->request = work.request;
+	call->doubt = work.doubt;
+	call->unit = work.kind;
 	call->lost_writes = stream->lost_writes;
 	call->lost_bytes = stream->lost_bytes;
 	call->lost_reason = stream->lost_reason;

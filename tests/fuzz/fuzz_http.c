@@ -53,6 +53,10 @@ static void hear(struct heard *heard, const uint8_t *data, size_t size, size_t s
 			__u64 bytes = 0;
 
 			memcpy(&bytes, data + at, left < 8 ? left : 8);
+			if (left >= 8 && http__passes(&heard->h, bytes)) {
+				at += 8;
+				continue;
+			}
 			at += http__word(&heard->h, &heard->found, bytes, left, &ids, &event);
 			on_event(heard, event);
 			continue;
