@@ -89,6 +89,9 @@ static __always_inline u64 python_state_find(const struct runtime *python)
 	return 0;
 }
 
+/* Not on the stack, which callers and callees share: 512 bytes (kernels before 6.13). */
+static const struct python_thread python_thread_none;
+
 /* Finds the thread's state and keeps it in rt_python. 0: no thread of Python. Global: verified
  * once.
  */
@@ -96,14 +99,16 @@ __weak u64 python_state_keep(void)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct runtime *python = runtime_get(id >> 32, RT_RUNTIME_PYTHON);
-	struct python_thread begun = {};
+	u64 state = python ? python_state_find(python) : 0;
+	struct python_thread *thread;
 
-	if (!python)
+	if (!state)
 		return 0;
-	begun.state = python_state_find(python);
-	if (begun.state)
-		bpf_map_update_elem(&rt_python, &id, &begun, BPF_ANY);
-	return begun.state;
+	bpf_map_update_elem(&rt_python, &id, &python_thread_none, BPF_ANY);
+	thread = bpf_map_lookup_elem(&rt_python, &id);
+	if (thread)
+		thread->state = state;
+	return state;
 }
 
 /* The thread's current context, entered or not; 0: none, or no thread of Python. */
