@@ -61,12 +61,12 @@ struct {
 	__type(value, u64);
 } rt_wake __weak SEC(".maps");
 
+static const struct job job_none; /* not on the stack: see pool_none */
+
 /* Global: its stack is not its callers'. */
 __weak int job_make(u64 id)
 {
-	struct job none = {};
-
-	if (bpf_map_update_elem(&rt_job, &id, &none, BPF_NOEXIST))
+	if (bpf_map_update_elem(&rt_job, &id, &job_none, BPF_NOEXIST))
 		count(RT_JOB_FULL);
 	return 0;
 }
