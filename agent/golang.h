@@ -5,10 +5,10 @@
  *
  * A start is seen where the new g is put into a queue: a call, often with a nop before it, which
  * the kernel emulates; any other instruction it would single-step, at three times the price. Where
- * that call is not found, and for coroutines, it is seen at the call of runtime.newproc1 (the parent
- * is an argument) and at the instruction behind it (the new g is the result). Not at newproc1's own
- * return: a return probe replaces the address on a stack that Go moves and unwinds. Only the
- * register calling convention of Go 1.17 is understood; before it, nothing is.
+ * that call is not found, and for coroutines, it is seen at the call of runtime.newproc1 (the
+ * parent is an argument) and at the instruction behind it (the new g is the result). Not at
+ * newproc1's own return: a return probe replaces the address on a stack that Go moves and unwinds.
+ * Only the register calling convention of Go 1.17 is understood; before it, nothing is.
  */
 #ifndef REQTAP_GOLANG_H
 #define REQTAP_GOLANG_H

@@ -11,6 +11,7 @@
 #define REQTAP_HTTP_H
 
 #include "bpf/event.h"
+#include "bpf/word.h"
 
 #define HTTP_HEAD_MAX (256 * 1024) /* a longer head is not HTTP to us */
 #define HTTP_METHOD_MAX 16
@@ -407,29 +408,10 @@ http_inline enum http_event http__byte(struct http *h, struct http_found *found,
 	return h->state < HTTP_BODY ? http_head_byte(h, found, c, ids) : http_chunk_byte(h, c);
 }
 
-#define HTTP_BYTES(c) (0x0101010101010101ULL * (c))
-
-/* Of the eight bytes: the highest bit of the first newline, and of some others behind it. */
-http_inline __u64 http_newlines(__u64 bytes)
-{
-	__u64 x = bytes ^ HTTP_BYTES('\n'); /* a byte of 0 is one that is looked for */
-
-	return (x - HTTP_BYTES(1)) & ~x & HTTP_BYTES(0x80);
-}
-
-/* How many of the eight bytes come before the first newline; all of them when there is none. */
-http_inline __u32 http_before_newline(__u64 bytes)
-{
-	__u64 found = http_newlines(bytes);
-
-	/* a one in each byte up to the lowest that was found */
-	return found ? ((((found & -found) - 1) & HTTP_BYTES(1)) * HTTP_BYTES(1) >> 56) - 1 : 8;
-}
-
 /* In a line of no interest: passes over what comes before its end. */
 http_inline __u32 http_skip_line(struct http *h, __u64 bytes, __u32 len)
 {
-	__u32 taken = http_before_newline(bytes);
+	__u32 taken = word_before_newline(bytes);
 
 	if (taken > len)
 		taken = len;
@@ -442,7 +424,7 @@ http_inline __u32 http_skip_line(struct http *h, __u64 bytes, __u32 len)
 /* Passes over all eight bytes, in a line of no interest that goes on behind them; else false. */
 http_inline int http__passes(struct http *h, __u64 bytes)
 {
-	if ((h->state != HTTP_LINE && h->state != HTTP_SKIP) || http_newlines(bytes) ||
+	if ((h->state != HTTP_LINE && h->state != HTTP_SKIP) || word_newlines(bytes) ||
 	    h->head_bytes > HTTP_HEAD_MAX - 8)
 		return 0;
 	h->head_bytes += 8;
