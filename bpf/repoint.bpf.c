@@ -75,6 +75,18 @@ static __always_inline struct file *file_shared(u32 fd)
 											     : 0;
 }
 
+/* How far a task's registers are from the start of its stack. */
+static __always_inline u64 registers_offset(struct task_struct *me)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(me);
+	u64 address = 0;
+
+	/* a copy is a number: from a pointer the verifier of 6.1 subtracts none that it does not
+	 * know */
+	bpf_probe_read_kernel(&address, sizeof(address), &regs);
+	return address - (u64)me->stack;
+}
+
 static __always_inline void keep_calls(u32 fd)
 {
 	struct task_struct *me = bpf_get_current_task_btf(), *task;
@@ -82,7 +94,7 @@ static __always_inline void keep_calls(u32 fd)
 	struct list_head *head, *node;
 	u32 zero = 0;
 	struct control *control = bpf_map_lookup_elem(&rt_control, &zero);
-	u64 regs; /* how far from the start of its stack a task's registers are */
+	u64 regs;
 
 	if (!control || !container_either(bpf_get_current_pid_tgid() >> 32))
 		return;
@@ -90,7 +102,7 @@ static __always_inline void keep_calls(u32 fd)
 	if (!file)
 		return;
 	control->repointed = 1;
-	regs = (u64)bpf_task_pt_regs(me) - (u64)me->stack;
+	regs = registers_offset(me);
 	head = &me->signal->thread_head;
 	node = BPF_CORE_READ(head, next);
 	for (int i = 0; i < REPOINT_THREADS && node != head; i++) {
