@@ -216,6 +216,7 @@ int cmd_agent(int argc, char **argv)
 	if (!status && capture__obstacle())
 		status = EXIT_CANNOT;
 	if (!status) {
+		secret__empty_core();
 		secret__guard_process();
 		fill(&config, &values);
 		status = agent__run(&config);

@@ -464,6 +464,7 @@ int cmd_connection(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(argv[1], verbs[i].name) != 0)
 			continue;
+		secret__empty_core();
 		secret__guard_process();
 		destination__init(&settings.destination);
 		status = parse(&settings, argc - 1, argv + 1);

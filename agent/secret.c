@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,16 @@ struct secret {
 int secret__guard_process(void)
 {
 	return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
+}
+
+int secret__empty_core(void)
+{
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+	int err = fd < 0 || write(fd, "0", 1) < 0 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 /* sodium_malloc() locks the pages, puts guards around them and sets MADV_DONTDUMP. */

@@ -20,6 +20,13 @@ struct secret;
  */
 int secret__guard_process(void);
 
+/*
+ * Leaves all memory out of a core that somebody takes from outside, as root's gcore does, which
+ * asks the same filter as the kernel: libcurl has copies of what it sends. Inherited by what the
+ * process executes, so not for `run`. Call before secret__guard_process(). 0 or negative errno.
+ */
+int secret__empty_core(void);
+
 /* NULL: out of memory. Copies; the caller wipes its own. */
 struct secret *secret__new(const char *text, size_t len);
 struct secret *secret__free(struct secret *secret);

@@ -75,6 +75,7 @@ class Agent:
         self.receiver = receiver or Receiver()
         self.options = options
         self.program = tap.REQTAP
+        self.cwd = None
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith(("OTEL_", "REQTAP", "KUBERNETES_")) and not k.lower().endswith("_proxy")}
         self.env.update(env or {}, OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=self.receiver.url)
@@ -99,7 +100,7 @@ class Agent:
     def start(self, seconds=20, wait=True):
         before = self.log.count("capturing ")
         with open(Path(self.home.name) / "stderr", "ab") as stderr:
-            self.process = subprocess.Popen([self.program, "agent", *self.options], env=self.env, stderr=stderr)
+            self.process = subprocess.Popen([self.program, "agent", *self.options], env=self.env, cwd=self.cwd, stderr=stderr)
         end = time.monotonic() + seconds
         while wait and self.log.count("capturing ") == before:
             assert self.process.poll() is None, self.log
