@@ -17,7 +17,7 @@ packages() {
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
 			openssl python3-flask python3-fastapi python3-uvicorn python3-uvloop \
 			python3-httptools python3-waitress gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
-			nginx-light tinyproxy-bin prometheus
+			nginx-light tinyproxy-bin squid gdb prometheus
 		;;
 	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl ;;
 	servers)

@@ -5,6 +5,7 @@ proxy, systemd's credentials."""
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -55,6 +56,15 @@ def listens(port, seconds=10):
         except OSError:
             time.sleep(0.02)
     raise RuntimeError(f"nothing listens on {port}")
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 @contextmanager
@@ -198,6 +208,64 @@ def test_proxy_password(folder):
             env["https_proxy"] = via.replace("//", "//user:pass-4711@")
             Ship(env, first=10, lines=3000, rate=6000, replicas=5, state_dir=folder / "state").result()
             complete(receiver.records(), 3000)
+
+
+SQUID = """
+http_port 127.0.0.1:{port}
+pid_filename {folder}/squid.pid
+cache_log {folder}/cache.log
+access_log stdio:{folder}/squid.log
+buffered_logs off
+cache deny all
+netdb_filename none
+pinger_enable off
+shutdown_lifetime 0 seconds
+http_access allow all
+"""
+
+
+@contextmanager
+def squid(folder):
+    """It gives up root, and so has a folder of its own."""
+    port, own = free_port(), folder / f"squid{time.monotonic_ns()}"
+    own.mkdir()
+    shutil.chown(own, "proxy")
+    folder.chmod(0o711)
+    (own / "squid.conf").write_text(SQUID.format(folder=own, port=port))
+    command = ["/usr/sbin/squid", "-N", "-n", f"reqtap{port}", "-f", str(own / "squid.conf")]
+    with running(*command, port=port) as process:
+        yield f"http://127.0.0.1:{port}", own / "squid.log", process
+
+
+def test_squid(folder):
+    """squid: CONNECT to an https destination, a plain request to an http one"""
+    with Receiver() as receiver, nginx(folder, receiver) as (url, _), squid(folder) as (via, log, _):
+        ship(url, more={"HTTPS_PROXY": via}, CERTIFICATE=str(folder / "authority.crt"))
+        complete(receiver.records(), 3000)
+        host = url.split("/")[2]
+        check(wait_for(lambda: f"CONNECT {host}" in log.read_text()), log.read_text()[-500:])
+    with Receiver() as receiver, squid(folder) as (via, log, _):
+        ship(receiver.url, more={"http_proxy": via})
+        complete(receiver.records(), 3000)
+        check(wait_for(lambda: "/200 " in log.read_text() and f"POST {receiver.url}" in log.read_text()), log.read_text()[-500:])
+        check("CONNECT" not in log.read_text(), "a tunnel for what needs none")
+
+
+def test_squid_trouble(folder):
+    """squid while its destination is away, and squid itself away: tried again, none lost"""
+    with Receiver() as receiver, squid(folder) as (via, log, process):
+        env = environment(receiver)
+        env["http_proxy"] = via
+        port = receiver.port
+        receiver.__exit__(None, None, None)
+        running_ship = Ship(env, lines=3000, rate=3000, replicas=5, drain_ms=30000)
+        check(wait_for(lambda: "/503 " in log.read_text()), log.read_text()[-500:])
+        process.kill()
+        process.wait(timeout=10)
+        time.sleep(1)
+        with Receiver(port=port) as second, running(*process.args, port=int(via.split(":")[2])):
+            running_ship.result()
+            complete(second.records(), 3000)
 
 
 def test_systemd(folder):
