@@ -4,6 +4,7 @@
 import { clock, el, hue, marked, oneLine } from "./text.js";
 
 const SPARE = 6; // rows beyond either edge
+const SHOWN = 600; // letters of a message that are put into its row: more than a wide screen shows
 const STICKY = 2; // rows from the end that still count as the end
 
 function makeRow() {
@@ -15,6 +16,8 @@ function makeRow() {
 export class List {
   constructor(root, space, on) {
     Object.assign(this, { root, space, on, records: [], rows: [], selected: -1, words: [], dated: false });
+    this.gone = 0; // records that went from the start, less those that came there
+    this.start = 0; // the first row's record, counted so
     this.atEnd = true;
     this.drawing = false;
     root.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -64,19 +67,39 @@ export class List {
       this.rows.push(makeRow());
       this.space.append(this.rows.at(-1));
     }
+    this.turn(first + this.gone);
     this.rows.forEach((row, i) => {
       row.hidden = i >= count;
       if (i < count) this.fill(row, first + i);
     });
   }
 
+  // A record keeps its row while it is in view, also when others come or go at the start: only what is new is written.
+  // In the document rows stay in order, for who selects several and for who has them read out.
+  turn(start) {
+    const by = start - this.start;
+    this.start = start;
+    if (!by || Math.abs(by) >= this.rows.length) return;
+    const moved = by > 0 ? this.rows.splice(0, by) : this.rows.splice(by);
+    if (by > 0) {
+      this.rows.push(...moved);
+      this.space.append(...moved);
+    } else {
+      this.rows.unshift(...moved);
+      this.space.prepend(...moved);
+    }
+  }
+
   fill(row, index) {
     const record = this.records[index];
-    row.style.transform = `translateY(${index * this.height}px)`;
+    const selected = index === this.selected;
+    if (row.index !== index || row.selected !== selected) {
+      Object.assign(row, { index, selected });
+      row.style.transform = `translateY(${index * this.height}px)`;
+      row.classList.toggle("selected", selected);
+      row.setAttribute("aria-selected", selected);
+    }
     const state = `${record.seq} ${this.words.join(" ")} ${this.dated}`;
-    row.classList.toggle("selected", index === this.selected);
-    row.setAttribute("aria-selected", index === this.selected);
-    row.dataset.index = index;
     if (row.state === state) return;
     row.state = state;
     row.id = `r${record.seq}`;
@@ -88,13 +111,13 @@ export class List {
     request.textContent = oneLine(record.request_id ?? "");
     request.style.setProperty("--hue", record.request_id ? hue(record.request_id) : 0);
     const text = record.exc_info && !record.message.includes("\n") ? `${record.message} ⏎ ${record.exc_info}` : record.message;
-    marked(message, oneLine(text.length > 2000 ? text.slice(0, 2000) : text), this.words);
+    marked(message, oneLine(text.length > SHOWN ? text.slice(0, SHOWN) : text), this.words);
   }
 
   clicked(event) {
     const row = event.target.closest(".row");
     if (!row || String(getSelection())) return;
-    const index = Number(row.dataset.index);
+    const index = row.index;
     const record = this.records[index];
     if (event.target.className === "request" && record.request_id) this.on.request(record.request_id);
     else if (event.target.className === "replica" && record.replica) this.on.replica(record.replica);
@@ -130,6 +153,7 @@ export class List {
     const gone = Math.max(0, this.records.length - limit);
     if (gone) {
       this.records.splice(0, gone);
+      this.gone += gone;
       this.selected = this.selected >= gone ? this.selected - gone : -1;
       if (!this.atEnd) this.root.scrollTop -= gone * this.height;
     }
@@ -140,6 +164,7 @@ export class List {
   // At the start; what is in view stays there.
   prepend(records) {
     this.records = records.concat(this.records);
+    this.gone -= records.length;
     if (this.selected >= 0) this.selected += records.length;
     this.space.style.height = `${this.records.length * this.height}px`;
     this.root.scrollTop += records.length * this.height;
