@@ -20,7 +20,7 @@ class Case:
     env: dict = field(default_factory=dict)
     access: int = 0  # lines that the server's own access log writes for a request
     options: dict = field(default_factory=dict)  # of load.py
-    prefix: str = ""  # what a relay puts in front of each line: a regular expression
+    around: str = ""  # what a relay puts in front of each line and behind it: a regular expression
     copies: int = 1  # how many times each line is written: 2 where a relay repeats it
 
 
@@ -90,10 +90,10 @@ GO = [
     go("go-cgo-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w'", "{here}/locals.go"),
 ]
 
-def php(name, **env):
+def php(name, around="", **env):
     # the master often repeats a request's first line before the worker's own write has returned
     return Case(f"php-fpm-{name}", ["{here}/php"], ["php-fpm", "nginx-light"], unit="relay", recall=0.6,
-                env={"HERE": "{here}", **env}, options={"call": False, **ROUGH})
+                env={"HERE": "{here}", **env}, options={"call": False, **ROUGH}, around=around)
 
 
 ROUGH = {"rough": True}  # slow handlers, clients that leave, resets
@@ -102,12 +102,12 @@ RELAYED = [
     Case("supervisord-nginx", ["{here}/supervised"], ["supervisor", "nginx-light"], unit="relay", access=1,
          env={"HERE": "{here}", "ONE_PIPE": "1"}),
     php("unix", SOCKET="unix", DECORATE="no"), php("tcp", SOCKET="tcp", DECORATE="no"),
-    php("decorated", SOCKET="unix", DECORATE="yes"),
+    php("decorated", r'^\[[^]]+\] WARNING: \[pool case\] child \d+ said into stderr: "|"$', SOCKET="unix", DECORATE="yes"),
     Case("tee", [PYTHON, "{here}/relayed.py", "tee", "{build}/copy"], unit="relay", access=1, env={"ONE_PIPE": "1"}),
     Case("pipeline", [PYTHON, "{here}/relayed.py", "sed", "-u", "s/^/[app] /"], unit="relay", access=1,
-         env={"ONE_PIPE": "1"}, prefix=r"\[app\] "),
+         env={"ONE_PIPE": "1"}, around=r"^\[app\] "),
     Case("launcher", [PYTHON, "{here}/relayed.py"], unit="relay", access=1, env={"ONE_PIPE": "1"},
-         prefix=r"[0-9:]{8} \[worker-0\] "),
+         around=r"^[0-9:]{8} \[worker-0\] "),
 ]
 
 CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "

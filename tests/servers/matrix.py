@@ -121,7 +121,7 @@ def read_truth(path):
     return truth
 
 
-def compare(records, truth, sent, access=0, copies=1, prefix=""):
+def compare(records, truth, sent, access=0, copies=1, around=""):
     """Counts of what the records say beside what is true. `examples` shows the first of each fault."""
     seen, count, evidence, examples = Counter(), Counter(), Counter(), {}
 
@@ -131,7 +131,7 @@ def compare(records, truth, sent, access=0, copies=1, prefix=""):
             examples[kind].append(what)
 
     for record in records:
-        line, got = re.sub("^" + prefix, "", record["message"]), record.get("request_id")
+        line, got = re.sub(around, "", record["message"]), record.get("request_id")
         token = TOKEN.search(line)
         if line in truth:
             key, want = line, truth[line]
@@ -201,7 +201,7 @@ async def drive(case, folder, reqtap, plan):
     truth = read_truth(server.truth)
     check_handler_truth(truth, sent)
     return compare(server.records(), truth, sent, 0 if server.plain and case.copies > 1 else case.access,
-                   case.copies if server.plain else 1, case.prefix)
+                   case.copies if server.plain else 1, case.around)
 
 
 def run_case(case, output, reqtap, plan):
