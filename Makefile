@@ -225,11 +225,11 @@ $(OUTPUT)/bench/%: tests/bench/%.c $(LIB_OBJ)
 	$(call msg,BENCH,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $< $(LIB_OBJ) $(LDLIBS_ALL) -o $@
 
 # the kernel side and its loader alone, so that a guest needs few libraries
-$(OUTPUT)/bench/cost: tests/bench/cost.c $(addprefix $(OUTPUT)/agent/,counter.o header.o probe.o pin.o plan.o preempt.o requests.o ring.o streams.o takeover.o tracepoint.o)
+$(OUTPUT)/bench/cost: tests/bench/cost.c $(addprefix $(OUTPUT)/agent/,counter.o header.o probe.o pin.o plan.o preempt.o requests.o ring.o streams.o takeover.o tracepoint.o uprobe.o)
 	$(call msg,BENCH,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $(filter %.c %.o,$^) \
 	  -lbpf -lelf -lz -o $@
 
-$(OUTPUT)/live/%: tests/live/%.c $(addprefix $(OUTPUT)/agent/,counter.o header.o probe.o pin.o plan.o preempt.o requests.o ring.o streams.o takeover.o tracepoint.o)
+$(OUTPUT)/live/%: tests/live/%.c $(addprefix $(OUTPUT)/agent/,counter.o header.o probe.o pin.o plan.o preempt.o requests.o ring.o streams.o takeover.o tracepoint.o uprobe.o)
 	$(call msg,LIVE,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MF $@.d $(filter %.c %.o,$^) \
 	  -lbpf -lelf -lz -lutil -lpthread -o $@
 

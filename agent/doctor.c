@@ -14,6 +14,7 @@
 #include "agent/rights.h"
 #include "agent/survey.h"
 #include "agent/tracepoint.h"
+#include "agent/uprobe.h"
 
 #define CGROUP2_PLACES 2
 #define RUNTIMES_SHOWN 8
@@ -73,14 +74,17 @@ static void check_capabilities(struct doctor_report *report)
 /* The one thing that a capability of the list may not be enough for. */
 static void check_uprobes(struct doctor_report *report)
 {
-	int err = rights__try_uprobe();
+	enum uprobe_way way;
+	int err = uprobe__try(&way);
 	struct doctor_check *check = add(report, "uprobes", err ? DOCTOR_LESS : DOCTOR_OK);
 
 	say(check->found, "%s",
-	    err ? "the kernel does not attach to programs' functions" : "programs' functions");
+	    err                  ? "the kernel does not attach to programs' functions"
+	    : way == UPROBE_LINK ? "programs' functions, by links"
+				 : "programs' functions, by perf events");
 	if (err == -EACCES || err == -EPERM)
 		say(check->mend,
-		    "give the process CAP_SYS_ADMIN: newer kernels (6.18 does) ask for it; ids "
+		    "give the process CAP_BPF and CAP_PERFMON, and CAP_SYS_ADMIN before 6.6; ids "
 		    "across await, goroutines and TLS are off without");
 	else if (err)
 		say(check->mend, "boot a kernel built with CONFIG_UPROBE_EVENTS=y");

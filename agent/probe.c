@@ -18,6 +18,7 @@
 #include "agent/requests.h"
 #include "agent/streams.h"
 #include "agent/takeover.h"
+#include "agent/uprobe.h"
 #include "bpf/http.h"
 #include "reqtap.skel.h"
 
@@ -230,6 +231,7 @@ static int start(struct probe *probe, const struct probe_config *config, enum pr
 	err = plan__choose(probe->skel->obj, plan, &probe->hooks, ret_what);
 	if (err)
 		return err;
+	uprobe__prepare(probe->skel->obj);
 	*ret_what = plan == PROBE_PLAN_FENTRY ? "the kernel refuses the programs of its functions"
 					      : "the kernel refuses reqtap's BPF programs";
 	err = reqtap__load(probe->skel);

@@ -3,12 +3,8 @@
 
 #include <cap-ng.h>
 #include <errno.h>
-#include <linux/perf_event.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "agent/uprobe.h"
 
 /* All of them serve containers and runtimes that come later, so none ends with the attach. */
 const struct right rights[] = {
@@ -35,38 +31,16 @@ bool rights__has(const struct right *right)
 	return has(right->capability) || (right->admin_does && has(CAP_SYS_ADMIN));
 }
 
-int rights__try_uprobe(void)
-{
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.disabled = 1,
-		.uprobe_path = (uintptr_t) "/proc/self/exe",
-	};
-	FILE *type = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
-	int fd = -ENOENT;
-
-	if (type && fscanf(type, "%u", &attr.type) == 1) {
-		fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-		if (fd < 0)
-			fd = -errno;
-	}
-	if (type)
-		fclose(type);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
 /* To be called with it permitted: whether the same goes without it. */
 static bool admin_is_needed(void)
 {
-	int with = rights__try_uprobe(), without;
+	enum uprobe_way way;
+	int with = uprobe__try(&way), without;
 
 	capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
 	if (capng_apply(CAPNG_SELECT_CAPS))
 		return true;
-	without = rights__try_uprobe();
+	without = uprobe__try(&way);
 	for (const struct right *right = rights; right->name; right++)
 		if (right->admin_does && !has(right->capability))
 			return true;

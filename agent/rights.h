@@ -23,12 +23,6 @@ extern const struct right rights[];
 bool rights__has(const struct right *right);
 
 /*
- * Tries to attach to a function of this program: 0, or why the kernel does not let it: 6.18 wants
- * CAP_SYS_ADMIN for that, where CAP_PERFMON was enough before.
- */
-int rights__try_uprobe(void);
-
-/*
  * Gives up what is not in `rights`, for good, in this thread and those that it starts: to be called
  * before the first. CAP_SYS_ADMIN stays where one of them is not enough without it. 0 or negative
  * errno.

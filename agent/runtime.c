@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <bpf/libbpf.h>
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 #include "agent/golang.h"
@@ -37,8 +36,8 @@ struct file_key {
 struct image {
 	const struct runtime_kind *kind;
 	struct runtime process;
-	struct bpf_link *links[RUNTIME_PROBES_MAX];
-	unsigned link_count;
+	int probes[RUNTIME_PROBES_MAX]; /* attached, until they are closed */
+	unsigned probe_count;
 	bool understood; /* a runtime that is not has no probes */
 	unsigned users, unused_ticks;
 	char version[RUNTIME_VERSION_MAX];
@@ -108,8 +107,8 @@ static void image_free(struct runtime_table *table, struct image *image)
 {
 	if (!image)
 		return;
-	while (image->link_count)
-		bpf_link__destroy(image->links[--image->link_count]);
+	while (image->probe_count)
+		close(image->probes[--image->probe_count]);
 	if (image->process.image)
 		table->images[image->process.image - 1] = NULL;
 	free(image);
@@ -146,15 +145,14 @@ static int attach(struct runtime_table *table, struct image *image, struct elf *
 	for (unsigned i = 0; table->config.probe && i < match->probe_count; i++) {
 		const struct runtime_probe *p = &match->probes[i];
 		uint64_t offset;
-		int err = elf__offset(elf, elf__probe_place(elf, p->vaddr), &offset);
+		int attached = elf__offset(elf, elf__probe_place(elf, p->vaddr), &offset);
 
-		if (!err)
-			err = runtime_map__attach(table->config.probe, p->program, fd, offset,
-						  p->at_return, p->cookie,
-						  &image->links[image->link_count]);
-		if (err)
-			return err;
-		image->link_count++;
+		if (!attached)
+			attached = runtime_map__attach(table->config.probe, p->program, fd, offset,
+						       p->at_return);
+		if (attached < 0)
+			return attached;
+		image->probes[image->probe_count++] = attached;
 	}
 	return 0;
 }

@@ -25,7 +25,6 @@ struct runtime_probe {
 	const char *program; /* of the kernel side, a constant */
 	uint64_t vaddr;
 	bool at_return;
-	uint64_t cookie; /* 0 unless needed: kernels before 5.15 have none */
 };
 
 /* What a runtime_kind finds in a file. */

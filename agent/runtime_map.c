@@ -2,9 +2,9 @@
 #include "agent/runtime_map.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "agent/uprobe.h"
 
 static struct bpf_map *map_of(struct probe *probe, const char *name)
 {
@@ -12,17 +12,11 @@ static struct bpf_map *map_of(struct probe *probe, const char *name)
 }
 
 int runtime_map__attach(struct probe *probe, const char *program, int fd, uint64_t offset,
-			bool at_return, uint64_t cookie, struct bpf_link **ret_link)
+			bool at_return)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = at_return, .bpf_cookie = cookie);
 	struct bpf_program *p = bpf_object__find_program_by_name(probe__object(probe), program);
-	char path[32];
 
-	if (!p)
-		return -ENOENT;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	*ret_link = bpf_program__attach_uprobe_opts(p, -1, path, offset, &opts);
-	return *ret_link ? 0 : -errno;
+	return p ? uprobe__attach(p, fd, offset, at_return) : -ENOENT;
 }
 
 int runtime_map__set(struct probe *probe, pid_t tgid, enum rt_runtime_kind kind,

@@ -12,14 +12,9 @@
 #include "agent/probe.h"
 #include "bpf/event.h"
 
-struct bpf_link;
-
-/*
- * Attaches a program to the function at `offset` of the file `fd`, in every process that maps it.
- * *ret_link is the caller's to destroy. `cookie` other than 0 needs Linux 5.15 (-EOPNOTSUPP).
- */
+/* uprobe__attach() of a program by its name. */
 int runtime_map__attach(struct probe *probe, const char *program, int fd, uint64_t offset,
-			bool at_return, uint64_t cookie, struct bpf_link **ret_link);
+			bool at_return);
 
 int runtime_map__set(struct probe *probe, pid_t tgid, enum rt_runtime_kind kind,
 		     const struct runtime *runtime);

@@ -61,7 +61,7 @@ localhostProfile: {{ default "reqtap.json" .Values.seccompProfile.localhostProfi
 {{- end }}
 {{- end }}
 
-{{/* Each with its reason; docs/security.md shows what fails without it. */}}
+{{/* Each with its reason; `reqtap doctor` says what is off without it. */}}
 {{- define "reqtap.capabilities" -}}
 - BPF # load programs, make maps
 - PERFMON # attach them to tracepoints and user functions
@@ -70,6 +70,6 @@ localhostProfile: {{ default "reqtap.json" .Values.seccompProfile.localhostProfi
 - CHECKPOINT_RESTORE # /proc/PID/map_files: the runtimes, deleted ones too
 {{- if .Values.oldKernel }}
 - SYS_RESOURCE # before 5.11 maps count as locked memory
-- SYS_ADMIN # before 5.9 there is no CHECKPOINT_RESTORE, before 5.8 neither BPF nor PERFMON
+- SYS_ADMIN # before 5.9 there is no CHECKPOINT_RESTORE, before 5.8 neither BPF nor PERFMON, before 6.6 user functions may ask for it
 {{- end }}
 {{- end }}
