@@ -399,8 +399,12 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 	}
 	line.rest = (struct str){ NULL, 0 };
 	line.cut_bytes = 0;
-	if (data < end)
+	if (data < end) {
 		err = part_take(a, &part, f, &line, data, end - data);
+		/* php-fpm's workers end a request's output so, and begin the next one's */
+		if (part && part->open && !end[-1])
+			part_end(a, part, LINE_END_NUL);
+	}
 	if (part) {
 		part->next_chunk = f->chunk + 1;
 		part->in_write = !(f->flags & RT_FRAGMENT_LAST);

@@ -91,8 +91,7 @@ GO = [
 ]
 
 def php(name, around="", **env):
-    # the master often repeats a request's first line before the worker's own write has returned
-    return Case(f"php-fpm-{name}", ["{here}/php"], ["php-fpm", "nginx-light"], unit="relay", recall=0.6,
+    return Case(f"php-fpm-{name}", ["{here}/php"], ["php-fpm", "nginx-light"], unit="relay",
                 env={"HERE": "{here}", **env}, options={"call": False, **ROUGH}, around=around)
 
 

@@ -173,6 +173,14 @@ static void test_nul(void **state)
 	put(lines, (struct write){ .data = "\xff\0z\n", .len = 4 });
 	assert_int_equal(seen.count, 4);
 	assert_string_equal(seen.text[3], "z");
+	/* one at the end of a write ends the line: what follows may be another request's */
+	put(lines, (struct write){ .data = "\0end\0", .len = 5, .request = 1 });
+	assert_int_equal(seen.count, 5);
+	assert_string_equal(seen.text[4], "end");
+	assert_int_equal(seen.line[4].request, 1);
+	put(lines, (struct write){ .data = "begin\n", .request = 2 });
+	assert_string_equal(seen.text[5], "begin");
+	assert_int_equal(seen.line[5].request, 2);
 	line_assembler__free(lines);
 }
 
