@@ -5,10 +5,13 @@ read-only root, mounts), by the real runc; and what each capability is for, by t
 Prints TAP."""
 import json
 import os
+import platform
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +27,9 @@ from node_rig import Cgroup, until  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
 NAME = f"/reqtap-privilege-{os.getpid()}"
+NOBODY = "--reuid=65534", "--regid=65534", "--clear-groups"
+SERVER = ROOT / "tests" / "live" / "python_server.py"
+REQUESTS = 40  # on each connection
 NUMBERS = {"BPF": 39, "PERFMON": 38, "SYS_PTRACE": 19, "DAC_READ_SEARCH": 2, "CHECKPOINT_RESTORE": 40,
            "SYS_RESOURCE": 24}  # linux/capability.h
 SYSTEM = ["usr", "lib", "lib64", "bin", "etc"]  # where the binary and its libraries are
@@ -117,8 +123,39 @@ class Container:
             return self.wait(10)
 
 
-def captures(spec, scratch, without=()):
-    """What the agent said, and the records of one container that logs two lines."""
+def two_lines(group):
+    server = group.start("/usr/bin/setpriv", *NOBODY, "/bin/sh", "-c", "echo one; sleep 1; echo two >&2; sleep 2",
+                         env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"})
+    server.communicate(timeout=20)
+
+
+def ask(port, number):
+    """Requests, one after the other, on a connection of its own."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+        for n in range(REQUESTS):
+            token = f"plain-{number}-{n}"
+            peer.sendall(f"GET /plain/{token} HTTP/1.1\r\nhost: x\r\nx-baseten-request-id: id-{token}\r\n\r\n".encode())
+            assert peer.recv(4096).endswith(b"ok"), token
+
+
+def overlapping_requests(group):
+    """Eight connections to one event loop: which request a line is of, its context alone tells."""
+    server = group.start("/usr/bin/setpriv", *NOBODY, "/usr/bin/python3", "-c", SERVER.read_text(encoding="utf-8"),
+                         env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"}, stdin=subprocess.PIPE)
+    port = int(server.stdout.readline().split()[1])
+    reader = threading.Thread(target=server.stdout.read, daemon=True)
+    reader.start()
+    clients = [threading.Thread(target=ask, args=(port, n), daemon=True) for n in range(8)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(60)
+    server.stdin.close()
+    server.wait(timeout=20)
+
+
+def captures(spec, scratch, without=(), work=two_lines, lines=2):
+    """What the agent said, and the records of a container that logs `lines`, or more."""
     with Receiver() as receiver:
         agent = Container(spec, scratch, ["agent", "--cgroup", NAME, "--pin-dir", f"/sys/fs/bpf{NAME}"],
                           without, [f"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT={receiver.url}",
@@ -128,11 +165,8 @@ def captures(spec, scratch, without=()):
             if agent.process.poll() is not None:
                 return agent.text(), []
             with Cgroup(NAME) as group:
-                server = group.start("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                                     "/bin/sh", "-c", "echo one; sleep 1; echo two >&2; sleep 2",
-                                     env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"})
-                server.communicate(timeout=20)
-                until(lambda: len(receiver.records()) >= 2, 10)
+                work(group)
+                until(lambda: len(receiver.records()) >= lines, 10)
         finally:
             agent.end()
             subprocess.run([REQTAP, "agent", "--unpin", "--pin-dir", f"/sys/fs/bpf{NAME}"], check=False,
@@ -144,6 +178,22 @@ def test_works_with_exactly_the_charts_rights(spec, scratch):
     said, records = captures(spec, scratch)
     assert [r["body"] for r in records] == ["one", "two"], (records, said)
     assert all(r["attributes"].get("model_id") == "m1" for r in records), records
+
+
+def test_follows_contexts_with_exactly_the_charts_rights(spec, scratch):
+    """What attaches to the functions of CPython needs no right that the chart does not give, where the kernel has links for it."""
+    doctor = Container(spec, scratch, ["doctor", "-j"])
+    doctor.wait()
+    told = json.loads(next(t for t in doctor.text().splitlines() if t.startswith("{")))
+    uprobes = next(c for c in told["checks"] if c["name"] == "uprobes")
+    release = tuple(int(n) for n in platform.release().split(".")[:2])
+    assert uprobes["state"] == "ok" or release < (6, 6), uprobes
+    said, records = captures(spec, scratch, work=overlapping_requests, lines=8 * REQUESTS * 4)
+    ids = [(r["body"].split()[0], r["attributes"].get("request_id")) for r in records if r["body"].startswith("plain-")]
+    wrong = [(token, got) for token, got in ids if got not in (None, f"id-{token}")]
+    right = sum(got is not None for _, got in ids)
+    assert len(ids) == 8 * REQUESTS * 4 and not wrong, (len(ids), wrong[:3], said)
+    assert uprobes["state"] != "ok" or right >= 0.9 * len(ids), (right, len(ids), said)
 
 
 def test_each_capability_is_needed(spec, scratch):
