@@ -79,6 +79,14 @@ static struct held *copy(const struct record *record)
 	return held;
 }
 
+/* What the verdict, not HOLD_WAIT, says of the record. */
+static void end(struct hold *hold, const struct record *record, enum hold_verdict verdict)
+{
+	if (verdict == HOLD_TAKE)
+		hold->config.sink(hold->config.ctx, record);
+	hold->stats.lost += verdict == HOLD_LOSE;
+}
+
 /* Those that may go do; with `forced` all. The order of each container's records is kept. */
 static void settle(struct hold *hold, bool forced)
 {
@@ -93,8 +101,7 @@ static void settle(struct hold *hold, bool forced)
 			link = &(*link)->next;
 			continue;
 		}
-		if (verdict == HOLD_TAKE)
-			hold->config.sink(hold->config.ctx, record);
+		end(hold, record, verdict);
 		drop(hold, link);
 	}
 }
@@ -108,16 +115,14 @@ void hold__record(struct hold *hold, const struct record *record, uint64_t mark)
 	if (verdict != HOLD_WAIT) {
 		/* what waited of the same container goes first */
 		settle(hold, false);
-		if (verdict == HOLD_TAKE)
-			hold->config.sink(hold->config.ctx, record);
+		end(hold, record, verdict);
 		return;
 	}
 	held = copy(record);
 	if (!held || hold->stats.bytes + held->bytes > hold->config.max_bytes) {
 		hold->stats.forced++;
 		settle(hold, true);
-		if (hold->config.verdict(hold->config.ctx, record->container, true) == HOLD_TAKE)
-			hold->config.sink(hold->config.ctx, record);
+		end(hold, record, hold->config.verdict(hold->config.ctx, record->container, true));
 		free(held);
 		return;
 	}

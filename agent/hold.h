@@ -17,6 +17,7 @@ enum hold_verdict {
 	HOLD_WAIT,
 	HOLD_TAKE,  /* it goes out */
 	HOLD_LEAVE, /* it is not ours */
+	HOLD_LOSE,  /* nor is this: whose it is was not known in time */
 };
 
 struct hold_config {
@@ -29,6 +30,7 @@ struct hold_config {
 
 struct hold_stats {
 	uint64_t held, forced; /* records, in all */
+	uint64_t lost;         /* likewise: HOLD_LOSE */
 	size_t bytes;          /* now */
 };
 

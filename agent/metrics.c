@@ -106,6 +106,8 @@ static void metadata(const struct stats *s, FILE *out)
 	counter(out, "hold_records_total", "Records that waited for their metadata.", s->hold.held);
 	counter(out, "hold_forced_total", "Records for which there was no room to wait.",
 		s->hold.forced);
+	counter(out, "hold_lost_total", "Records left out: nobody said in time whose pod it is.",
+		s->hold.lost);
 	if (!s->has_metadata)
 		return;
 	gauge(out, "metadata_age_seconds", "Since the source of pods last spoke.",

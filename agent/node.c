@@ -131,7 +131,7 @@ static bool says_whose(const struct node *node, const struct entry *entry)
 enum hold_verdict node__verdict(const struct node *node, uint64_t container, uint64_t now_ns)
 {
 	const struct entry *entry = entry_find(node, container);
-	bool ours, late;
+	bool ours, late, waited;
 
 	if (!entry)
 		return HOLD_LEAVE;
@@ -139,14 +139,16 @@ enum hold_verdict node__verdict(const struct node *node, uint64_t container, uin
 		return HOLD_LEAVE;
 	if (node->config.all)
 		return HOLD_TAKE;
-	late = !node->config.pods || !entry->cgroup.pod_uid[0] ||
-	       now_ns >= entry->found_ns + NODE_WAIT_NS;
+	waited = node->config.pods && entry->cgroup.pod_uid[0];
+	late = !waited || now_ns >= entry->found_ns + NODE_WAIT_NS;
 	ours = entry->selected || (!node->config.by_selector && says_whose(node, entry));
 	if (entry->has_pod && ours && (entry->name[0] || !entry->has_sidecar))
 		return HOLD_TAKE;
 	if (!late)
 		return HOLD_WAIT;
-	return ours ? HOLD_TAKE : HOLD_LEAVE;
+	if (ours)
+		return HOLD_TAKE;
+	return waited && !entry->has_pod ? HOLD_LOSE : HOLD_LEAVE;
 }
 
 void node__tick(struct node *node, uint64_t now_ns,
@@ -157,9 +159,9 @@ void node__tick(struct node *node, uint64_t now_ns,
 	HASH_ITER (hh, node->entries, entry, next) {
 		enum hold_verdict verdict = node__verdict(node, entry->container, now_ns);
 
-		if (verdict == HOLD_WAIT || entry->let_go == (verdict == HOLD_LEAVE))
+		if (verdict == HOLD_WAIT || entry->let_go == (verdict != HOLD_TAKE))
 			continue;
-		entry->let_go = verdict == HOLD_LEAVE;
+		entry->let_go = verdict != HOLD_TAKE;
 		fn(ctx, entry->container, !entry->let_go);
 	}
 }

@@ -102,8 +102,11 @@ static void text_metadata(const struct stats *s, FILE *out)
 		: m->synced ? "whole"
 			    : "not whole yet",
 		U(m->failures), U(m->resyncs));
-	fprintf(out, "waiting     %zu bytes for their metadata; %llu did not wait: no room\n",
-		s->hold.bytes, U(s->hold.forced));
+	fprintf(out,
+		"waiting     %zu bytes for their metadata; %llu did not wait: no room; %llu left "
+		"out: "
+		"nobody said whose in time\n",
+		s->hold.bytes, U(s->hold.forced), U(s->hold.lost));
 }
 
 void stats__text(const struct stats *s, FILE *out)
@@ -243,6 +246,7 @@ static void json_metadata(const struct stats *s, cJSON *root)
 	cJSON_AddNumberToObject(item, "bytes", s->hold.bytes);
 	cJSON_AddNumberToObject(item, "held", s->hold.held);
 	cJSON_AddNumberToObject(item, "forced", s->hold.forced);
+	cJSON_AddNumberToObject(item, "lost", s->hold.lost);
 	if (!s->has_metadata)
 		return;
 	cJSON_AddNumberToObject(root, "metadata_age_seconds", SECONDS(s->metadata_age_ns));

@@ -85,6 +85,15 @@ static void test_order(void **state)
 	assert_int_equal(hold__stats(rig->hold)->bytes, 0);
 	give(rig, 0, "e", 10);
 	assert_string_equal(rig->out, "1:x 0:a 0:b 0:d 0:e ");
+	/* what nobody knew of in time is counted, what waited and what comes; what is not ours is
+	 * not */
+	assert_int_equal(hold__stats(rig->hold)->lost, 0);
+	rig->verdicts[0] = HOLD_WAIT;
+	give(rig, 0, "f", 11);
+	rig->verdicts[0] = HOLD_LOSE;
+	give(rig, 0, "g", 12);
+	assert_int_equal(hold__stats(rig->hold)->lost, 2);
+	assert_string_equal(rig->out, "1:x 0:a 0:b 0:d 0:e ");
 }
 
 /* There is no room to wait: all goes with what is known, in order. */
