@@ -32,7 +32,8 @@ def copy_python(root):
     stdlib = Path(os.path.dirname(os.__file__))
     dynload = stdlib / "lib-dynload"
     shutil.copytree(stdlib, root / str(stdlib).lstrip("/"),
-                    ignore=shutil.ignore_patterns("test", "idlelib", "lib2to3", "pydoc_data", "ensurepip", "site-packages"))
+                    ignore=shutil.ignore_patterns("test", "idlelib", "lib2to3", "pydoc_data", "ensurepip", "site-packages",
+                                                  "dist-packages", "config-*"))
     packages = Path("/usr/lib/python3/dist-packages")
     for name in MODULES:
         for found in [packages / name, packages / f"{name}.py"]:
