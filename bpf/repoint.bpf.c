@@ -81,10 +81,9 @@ static __always_inline u64 registers_offset(struct task_struct *me)
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(me);
 	u64 address = 0;
 
-	/* a copy is a number: from a pointer the verifier of 6.1 subtracts none that it does not
-	 * know */
+	/* copies are numbers: with pointers the verifiers of 6.1 and of 7.2 do no such sum */
 	bpf_probe_read_kernel(&address, sizeof(address), &regs);
-	return address - (u64)me->stack;
+	return address - (u64)BPF_CORE_READ(me, stack);
 }
 
 static __always_inline void keep_calls(u32 fd)
