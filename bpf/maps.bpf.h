@@ -203,8 +203,10 @@ struct conn {
 	u32 last_stream;   /* that was begun */
 	u32 streams;       /* without a complete response */
 	struct http_found found;
-	struct http_found unused;     /* of responses */
-	struct request draft;         /* the request being begun: a program's stack is too small */
+	struct http_found unused; /* of responses */
+	struct request draft;     /* the request being begun: a program's stack is too small */
+	u32 by_context;           /* contexts of Python serve it, whatever they read */
+	u32 reserved;
 	u64 block[2][SCAN_BLOCK / 8]; /* received and sent bytes being scanned: likewise */
 };
 

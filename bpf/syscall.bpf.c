@@ -118,45 +118,37 @@ struct moved {
 	bool pages;   /* not the user's memory, but a file's or a pipe's pages */
 };
 
-/* The accepted connection behind an inode, or NULL. */
-static __always_inline struct sock *inode_conn(struct file *file, struct inode *inode,
-					       u64 container)
+static __always_inline bool conn_accepted(struct sock *sk, u64 cookie, u64 container)
 {
-	struct sock *sk;
-	struct conn *conn;
+	struct conn *conn = conn_get(sk, cookie, container);
 
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	sk = file_sock(file);
-	conn = sk ? conn_get(sk, BPF_CORE_READ(inode, i_ino), container) : 0;
-	return conn && conn->direction == CONN_IN ? sk : 0;
+	return conn && conn->direction == CONN_IN;
 }
 
-/* A pipe, an eventfd (an anonymous inode, of no type) or a unix socket that was not accepted: what
- * threads wake one another by. */
-static __always_inline bool wakes_within(struct file *file, struct inode *inode)
-{
-	u16 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	struct sock *sk = type == S_IFSOCK ? file_sock(file) : 0;
-
-	return type == S_IFIFO || !type || (sk && sock_is_unix(sk));
-}
-
-/* Sent to a stream, to a connection, or to what is neither. */
+/*
+ * Sent to a stream, to a connection, or to what is neither. A pipe, an eventfd (an anonymous inode,
+ * of no type) or a unix socket that was not accepted is what threads wake one another by.
+ */
 static __always_inline void sent(u64 id, u64 container, const struct moved *moved)
 {
 	struct inflight call = { .memory = { .base = moved->base, .count = moved->segments } };
 	struct file *file = moved->file;
-	struct stream *stream;
+	struct stream *stream = 0;
 	struct inode *inode;
 	struct sock *sk;
+	bool within; /* the machine: TCP is no stream */
+	u16 type;
 
 	if (!file)
 		return;
 	inode = BPF_CORE_READ(file, f_inode);
+	type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	sk = type == S_IFSOCK ? file_sock(file) : 0;
+	within = !sk || sock_is_unix(sk);
 	inode_key(inode, &call.key);
-	stream = stream_find(&call.key);
-	if (!stream && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO &&
+	if (within)
+		stream = stream_find(&call.key);
+	if (!stream && type == S_IFIFO &&
 	    stream_adopt(call.key.inode, call.key.device, moved->fd, container))
 		stream = stream_find(&call.key);
 	if (stream && moved->pages) {
@@ -164,14 +156,13 @@ static __always_inline void sent(u64 id, u64 container, const struct moved *move
 	} else if (stream) {
 		call_to_stream(&call, stream, moved->fd);
 		write_whole(&call, stream, id, moved->bytes);
-	} else {
-		sk = inode_conn(file, inode, container);
-		if (sk && moved->pages)
+	} else if (sk && conn_accepted(sk, call.key.inode, container)) {
+		if (moved->pages)
 			sent_file((u64)sk, moved->bytes);
-		else if (sk)
+		else
 			call.sk = (u64)sk, conn_moved(&call, id, moved->bytes, true);
-		else if (wakes_within(file, inode))
-			handoff_gives_back(id);
+	} else if (type == S_IFIFO || !type || (sk && within)) {
+		handoff_gives_back(id);
 	}
 }
 
@@ -179,14 +170,17 @@ static __always_inline void received(u64 id, u64 container, const struct moved *
 {
 	struct inflight call = { .memory = { .base = moved->base, .count = moved->segments } };
 	struct file *file = moved->file;
+	struct stream_key key;
 	struct sock *sk;
 
-	if (!file)
+	if (!file || (file_key(file, &key) & S_IFMT) != S_IFSOCK)
 		return;
-	sk = inode_conn(file, BPF_CORE_READ(file, f_inode), container);
-	if (sk && moved->bytes)
+	sk = file_sock(file);
+	if (!sk || !conn_accepted(sk, key.inode, container))
+		return;
+	if (moved->bytes)
 		call.sk = (u64)sk, conn_moved(&call, id, moved->bytes, false);
-	else if (sk)
+	else
 		received_end((u64)sk);
 }
 

@@ -298,7 +298,9 @@ static __always_inline void unit_read_stream(u32 tgid, u32 tid, u64 request, u64
 /* The current code sends the head of a response on `sk`. */
 static __always_inline void unit_answers(u32 tgid, u64 sk)
 {
-	struct runtime *python = runtime_get(tgid, RT_RUNTIME_PYTHON);
+	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);
+	struct runtime *python =
+		conn && conn->by_context ? runtime_get(tgid, RT_RUNTIME_PYTHON) : 0;
 	struct unit unit = unit_context(tgid, python ? python_unit(python) : 0);
 	struct owner *owner = unit.id ? bpf_map_lookup_elem(&rt_owner, &unit) : 0;
 

@@ -41,6 +41,7 @@ static __always_inline struct owner python_begets(const struct runtime *python, 
 	struct python_thread *thread = bpf_map_lookup_elem(&rt_python, &id);
 	bool entered = python_entered(python, context);
 	struct owner child = {};
+	struct conn *conn;
 
 	if (entered)
 		child = python_inherit(&parent, now);
@@ -49,6 +50,9 @@ static __always_inline struct owner python_begets(const struct runtime *python, 
 	if (thread->accept_sk && thread->accept_context == context) {
 		child.sk = thread->accept_sk;
 		child.cookie = thread->accept_cookie;
+		conn = bpf_map_lookup_elem(&rt_conn, &child.sk);
+		if (conn)
+			conn->by_context = 1;
 		thread->accept_sk = 0;
 	} else if (entered && python_in_callback(python, thread, context)) {
 		child.request = thread->read_request;
