@@ -85,8 +85,22 @@ static __always_inline bool started_inside(struct task_struct *task)
 	return bpf_map_lookup_elem(&rt_container, &cgroup) != 0;
 }
 
+/*
+ * runc, until 1.2, executes a copy of itself ("/dev/fd/7"), at times when it is in the container's
+ * cgroup already. It is not the container's first program: with a terminal it has that only later.
+ */
+static __always_inline bool by_descriptor(struct sched_process_exec *ctx)
+{
+	u64 name = 0, descriptor;
+
+	__builtin_memcpy(&descriptor, "/dev/fd/", sizeof(descriptor));
+	return !bpf_probe_read_kernel(&name, sizeof(name),
+				      (void *)ctx + (ctx->filename & 0xffff)) &&
+	       name == descriptor;
+}
+
 SEC("tp/sched/sched_process_exec")
-int rt_exec(void *ctx)
+int rt_exec(struct sched_process_exec *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 id = container_current(bpf_get_current_pid_tgid() >> 32);
@@ -97,7 +111,7 @@ int rt_exec(void *ctx)
 		return 0;
 	runtime_forget(bpf_get_current_pid_tgid() >> 32);
 	unit_executes();
-	first = !bpf_map_update_elem(&rt_started, &id, &yes, BPF_NOEXIST);
+	first = !by_descriptor(ctx) && !bpf_map_update_elem(&rt_started, &id, &yes, BPF_NOEXIST);
 	if (first || started_inside(task)) {
 		stream_register(1, id, !first);
 		stream_register(2, id, !first);

@@ -17,9 +17,10 @@ packages() {
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
 			openssl python3-flask python3-fastapi python3-uvicorn python3-uvloop \
 			python3-httptools python3-waitress gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
-			nginx-light tinyproxy-bin squid gdb prometheus
+			nginx-light tinyproxy-bin squid gdb prometheus python3-grpcio \
+			"$(command -v containerd >/dev/null || echo containerd)" # Docker's repository has it too
 		;;
-	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl ;;
+	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl runc protobuf-compiler ;;
 	servers)
 		echo python3-uvicorn python3-fastapi python3-uvloop python3-httptools python3-aiohttp \
 			python3-hypercorn python3-tornado python3-gevent python3-websockets \

@@ -276,6 +276,12 @@ struct task_newtask {
 	short oom_score_adj;
 };
 
+/* ABI of the tracepoint sched/sched_process_exec. */
+struct sched_process_exec {
+	u64 common;
+	u32 filename; /* its length, and in the low half where it begins */
+};
+
 /* ABI of the syscalls/sys_enter_* and sys_exit_* tracepoints. */
 struct syscall_enter {
 	u64 common;
