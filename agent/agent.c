@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "agent/cgroup.h"
 #include "agent/command.h"
 #include "agent/container.h"
@@ -455,12 +456,25 @@ static void tear_down(struct agent *agent)
 	loop__free(agent->loop);
 }
 
+/* Each function that is attached to takes a descriptor, and 1024 are usual. */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE,
+			&files); /* fewer runtimes are followed, and status says so */
+}
+
 int agent__run(const struct agent_config *config)
 {
 	struct agent agent = { .config = config, .tree = { .fd = -1 } };
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
+	raise_files();
 	if (ground__find(&config->probe, &agent.tree, &agent.probe)) {
 		tear_down(&agent);
 		return EXIT_CANNOT;

@@ -3,6 +3,7 @@
 """What rights `reqtap agent` keeps when all is attached, and that containers and runtimes that come later need no more."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -38,6 +39,8 @@ def _():
             for which in ("CapEff", "CapPrm", "CapBnd"):
                 assert int(task[which], 16) == own & allowed, (which, task)
             assert task["NoNewPrivs"] == "1", task
+        files = re.search(r"Max open files +(\d+) +(\d+)", Path(f"/proc/{agent.process.pid}/limits").read_text(encoding="ascii"))
+        assert files[1] == files[2], files[0]
         server = group.start("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c",
                              "import asyncio\nprint('late', flush=True)\ninput()", stdin=subprocess.PIPE,
                              env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"})
