@@ -106,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
                     time.sleep(0.05)
                     self.chunk(line[half:])
                 sent = version
+                api.told.setdefault(version, time.monotonic())
             if api.cut_watches > 0:
                 api.cut_watches -= 1
                 self.close_connection = True
@@ -147,6 +148,7 @@ class ApiServer:
         self.leases = {}
         self.log = []          # (version, kind, line of a watch)
         self.version = 100
+        self.told = {}         # version: when a watch was first told
         self.forgotten = 0     # versions before this one are 410
         self.fault, self.requests = [], []
         self.token, self.watch_s = token, watch_s
@@ -198,11 +200,12 @@ class ApiServer:
             else:
                 self.objects[kind][uid] = item
             self.lock.notify_all()
+            return self.version
 
     def put(self, item, kind="pods"):
         item = copy.deepcopy(item)
         uid = item["metadata"]["uid"]
-        self.change(kind, uid, item, "MODIFIED" if uid in self.objects[kind] else "ADDED")
+        return self.change(kind, uid, item, "MODIFIED" if uid in self.objects[kind] else "ADDED")
 
     def delete(self, uid, kind="pods"):
         item = self.objects[kind].get(uid)

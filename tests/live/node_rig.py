@@ -14,6 +14,7 @@ sys.path.insert(0, str(tap.ROOT / "tests"))
 from receiver import Receiver  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
+SLOW = 10 if "REQTAP_VM" in os.environ else 1  # emulated
 
 
 def cgroup_root():
@@ -84,7 +85,11 @@ class Agent:
 
     def __enter__(self):
         self.receiver.__enter__()
-        self.start()
+        try:
+            self.start()
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *args):
@@ -97,11 +102,11 @@ class Agent:
         path = Path(self.home.name) / "stderr"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
-    def start(self, seconds=20, wait=True):
+    def start(self, seconds=60, wait=True):
         before = self.log.count("capturing ")
         with open(Path(self.home.name) / "stderr", "ab") as stderr:
             self.process = subprocess.Popen([self.program, "agent", *self.options], env=self.env, cwd=self.cwd, stderr=stderr)
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOW
         while wait and self.log.count("capturing ") == before:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < end, "the agent does not begin: " + self.log
@@ -126,14 +131,25 @@ class Agent:
         return [r["body"] for r in self.records()]
 
     def rss_kib(self):
-        """Resident memory of its own: the ring's pages are apart."""
+        """Resident memory that is nobody else's."""
         text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith("RssAnon")))
+
+    def resident_kib(self):
+        """All that is resident, its binary's and libraries' pages too, but for the ring and the other maps."""
+        total, counts = 0, True
+        for line in Path(f"/proc/{self.process.pid}/smaps").read_text(encoding="ascii").splitlines():
+            head = line.split()
+            if not head[0].endswith(":"):
+                counts = "anon_inode:bpf-map" not in line
+            elif head[0] == "Rss:" and counts:
+                total += int(head[1])
+        return total
 
 
 def until(condition, seconds=10, step=0.02):
     """Whether condition() came true in time."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while not condition():
         if time.monotonic() > end:
             return False
