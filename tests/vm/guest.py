@@ -46,6 +46,7 @@ def main():
     prepare()
     with open("/dev/ttyS1", "w", encoding="utf-8") as report:
         subprocess.run(["stty", "-F", "/dev/ttyS1", "raw", "-echo"], check=False)
+        print(json.dumps({"name": "boot"}), file=report, flush=True)  # a program may take long to say something
         with open("/vm/jobs.json", encoding="utf-8") as jobs:
             for job in json.load(jobs):
                 print(json.dumps(run(job)), file=report, flush=True)
