@@ -135,24 +135,13 @@ static void emit_one(struct line_assembler *a, struct line *line)
 	line->lost_writes = line->lost_bytes = 0; /* told once */
 }
 
-/* A complete text: without its "\r", one line per NUL. */
+/* A complete text, without its "\r". NUL after NUL ends no line, but may have a loss to tell. */
 static void emit(struct line_assembler *a, struct line *line, struct str text, enum line_end end)
 {
-	const char *nul;
-
 	if (end == LINE_END_NEWLINE && text.len && text.data[text.len - 1] == '\r')
 		text.len--;
-	while ((nul = memchr(text.data, 0, text.len))) {
-		line->text = (struct str){ text.data, nul - text.data };
-		line->end = LINE_END_NUL;
-		if (line->text.len)
-			emit_one(a, line);
-		/* not by line->text.len: mending has made that longer than what was read */
-		text.len -= (size_t)(nul + 1 - text.data);
-		text.data = nul + 1;
-		if (!text.len)
-			return;
-	}
+	if (end == LINE_END_NUL && !text.len && !line->lost_writes)
+		return;
 	line->text = text;
 	line->end = end;
 	emit_one(a, line);
@@ -364,11 +353,33 @@ static bool is_full_buffer(const struct event_fragment *f)
 					 len + longest_line(text, len) > LINE_TEXT_BUFFER_BYTES);
 }
 
+/* Of a fragment, up to the newline or NUL that ends a line: php-fpm's workers end a request's
+ * output so, and begin the next one's. */
+static int take_end(struct line_assembler *a, struct part **ppart, const struct event_fragment *f,
+		    struct line *line, struct str text, enum line_end end)
+{
+	uint32_t keep = text.len > a->max ? cut_length(text.data, a->max) : text.len;
+	const char *behind = text.data + text.len + 1;
+	int err = 0;
+
+	line->rest = (struct str){ behind, f->data + f->len - behind };
+	if (*ppart && (*ppart)->open) {
+		err = part_take(a, ppart, f, line, text.data, text.len);
+		(*ppart)->line.rest = line->rest;
+		part_end(a, *ppart, end);
+		return err;
+	}
+	line->cut_bytes = text.len - keep;
+	text.len = keep;
+	emit(a, line, text, line->cut_bytes ? LINE_END_MAX : end);
+	return 0;
+}
+
 int line_assembler__fragment(struct line_assembler *a, const struct event_fragment *f,
 			     uint64_t position)
 {
 	struct part *part = part_find(a, f);
-	const char *data = f->data, *end = f->data + f->len, *newline;
+	const char *data = f->data, *end = f->data + f->len, *newline, *nul;
 	struct line line;
 	int err = 0;
 
@@ -380,37 +391,26 @@ int line_assembler__fragment(struct line_assembler *a, const struct event_fragme
 	}
 	if (part)
 		check_gap(a, part, f);
-	while (data < end && (newline = memchr(data, '\n', end - data))) {
-		uint32_t len = newline - data;
-
-		line.rest = (struct str){ newline + 1, end - newline - 1 };
-		if (part && part->open) {
-			err = part_take(a, &part, f, &line, data, len);
-			part->line.rest = line.rest;
-			part_end(a, part, LINE_END_NEWLINE);
-		} else {
-			uint32_t keep = len > a->max ? cut_length(data, a->max) : len;
-
-			line.cut_bytes = len - keep;
-			emit(a, &line, (struct str){ data, keep },
-			     line.cut_bytes ? LINE_END_MAX : LINE_END_NEWLINE);
-		}
-		data = newline + 1;
+	for (; data < end; data = newline + 1) {
+		newline = memchr(data, '\n', end - data);
+		for (; (nul = memchr(data, 0, (newline ? newline : end) - data)); data = nul + 1)
+			err |= take_end(a, &part, f, &line, (struct str){ data, nul - data },
+					LINE_END_NUL);
+		if (!newline)
+			break;
+		err |= take_end(a, &part, f, &line, (struct str){ data, newline - data },
+				LINE_END_NEWLINE);
 	}
 	line.rest = (struct str){ NULL, 0 };
 	line.cut_bytes = 0;
-	if (data < end) {
-		err = part_take(a, &part, f, &line, data, end - data);
-		/* php-fpm's workers end a request's output so, and begin the next one's */
-		if (part && part->open && !end[-1])
-			part_end(a, part, LINE_END_NUL);
-	}
+	if (data < end)
+		err |= part_take(a, &part, f, &line, data, end - data);
 	if (part) {
 		part->next_chunk = f->chunk + 1;
 		part->in_write = !(f->flags & RT_FRAGMENT_LAST);
 		part->lost_writes = f->lost_writes;
 	}
-	return err;
+	return err ? -ENOMEM : 0;
 }
 
 void line_assembler__exit(struct line_assembler *a, uint32_t tgid, uint32_t tid, bool whole_process)

@@ -26,7 +26,7 @@
 /* What ended a line. */
 enum line_end {
 	LINE_END_NEWLINE, /* "\n" or "\r\n", neither kept */
-	LINE_END_NUL,
+	LINE_END_NUL,     /* as a newline does, but ends no empty line */
 	LINE_END_MAX,     /* longer than the maximum: cut at a UTF-8 boundary */
 	LINE_END_TIMEOUT, /* no more bytes came */
 	LINE_END_EXIT,    /* the thread or process ended */
