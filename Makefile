@@ -50,7 +50,7 @@ SAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 BPF_OBJ  := $(BPF_SRC:%.c=$(OUTPUT)/%.o)
 BPF_FLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
-             -Wno-unused-parameter -Wno-missing-declarations -I. -MMD -MP
+             -Wno-unused-parameter -Wno-missing-declarations -ffile-prefix-map=$(CURDIR)=. -I. -MMD -MP
 SKEL     := $(OUTPUT)/reqtap.skel.h
 
 PROTO_C  := $(OUTPUT)/proto/otlp.pb-c.c
@@ -68,7 +68,7 @@ VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all demo check unit live pythons kills flood servers page cost soak churn vmtest chart image lint format fuzz fuzz-replay bench deps install clean
+.PHONY: help all demo check unit live pythons kills flood servers page cost soak churn vmtest chart image image-check lint format fuzz fuzz-replay bench deps install clean
 
 help: ## this list
 	@awk -F': .*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -147,6 +147,10 @@ image: $(OUTPUT)/reqtap ## build/image/reqtap.oci.tar and its SBOM, without a da
 	$(Q)tests/deps.sh build image
 	$(Q)image/build.sh $(OUTPUT)/reqtap $(VERSION) $(OUTPUT)/image
 
+image-check: $(OUTPUT)/reqtap ## build the image twice: the same digest, and the binary starts in it (root)
+	$(Q)tests/deps.sh build image
+	$(Q)image/check.sh $(OUTPUT)/reqtap $(VERSION) $(OUTPUT)/image
+
 lint: ## style, shell, spelling, length of functions and map names
 	$(Q)tests/lint.sh
 
@@ -176,7 +180,7 @@ $(OUTPUT)/proto/%.pb-c.c: proto/%.proto
 	$(call msg,PROTO,$@)mkdir -p $(@D) && protoc-c --c_out=$(OUTPUT) $<
 
 $(OUTPUT)/proto/%.pb-c.o: $(OUTPUT)/proto/%.pb-c.c
-	$(call msg,CC,$@)$(CC) -std=gnu11 -O2 -g -I$(OUTPUT) -MMD -MP -c $< -o $@
+	$(call msg,CC,$@)$(CC) -std=gnu11 -O2 -g -ffile-prefix-map=$(OUTPUT)=build -I$(OUTPUT) -MMD -MP -c $< -o $@
 
 $(OUTPUT)/san/proto/%.pb-c.o: $(OUTPUT)/proto/%.pb-c.c
 	$(call msg,CC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O1 -g $(SAN) -I$(OUTPUT) -MMD -MP -c $< -o $@

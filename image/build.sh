@@ -4,6 +4,7 @@
 # without a daemon. The same packages and sources give the same bytes: files carry the time of
 # the last commit. Writes OUT/reqtap.oci.tar, OUT/sbom.spdx.json and OUT/digest.
 set -eu
+umask 022
 binary=$1 version=$2 out=$3
 here=$(dirname "$0")
 epoch=$(git -C "$here" log -1 --format=%ct 2>/dev/null || stat -c %Y "$binary")
@@ -42,7 +43,9 @@ mkdir -p "$root/etc/ssl/certs" "$root/var/lib/reqtap" "$root/usr/bin" "$root/usr
 cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
 printf 'root:x:0:0::/:/\nreqtap:x:65532:65532::/:/\n' >"$root/etc/passwd"
 printf 'root:x:0:\nreqtap:x:65532:\n' >"$root/etc/group"
-install -s -m 755 "$binary" "$root/usr/bin/reqtap"
+install -m 755 "$binary" "$root/usr/bin/reqtap"
+# the build id is of the debug information too, and that of where the sources lay
+strip --remove-section=.note.gnu.build-id "$root/usr/bin/reqtap"
 python3 "$here/sbom.py" "$work/packages" "$version" "$binary" "$epoch" >"$out/sbom.spdx.json"
 cp "$out/sbom.spdx.json" "$root/usr/share/sbom/"
 tar -C "$root" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -cf "$work/layer.tar" .
