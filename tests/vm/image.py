@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 APPLETS = "sh mount ip stty poweroff ls cat ps sleep kill env head tail grep timeout sed dd gzip base64 true false mknod mkdir rm tee echo seq".split()
 BINARIES = ["/usr/bin/python3", "/usr/sbin/bpftool", "/usr/bin/curl", "/bin/bash", "/usr/bin/gunicorn"]
 MODULES = "flask gunicorn werkzeug jinja2 click itsdangerous markupsafe blinker packaging google pkg_resources " \
-          "fastapi starlette pydantic uvicorn h11 anyio sniffio idna typing_extensions".split()
+          "fastapi starlette pydantic uvicorn asgiref h11 anyio sniffio idna typing_extensions".split()
 INIT = "#!/bin/busybox sh\nexport PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/ PYTHONDONTWRITEBYTECODE=1\n" \
        "mount -t devtmpfs dev /dev\nexec /usr/bin/python3 /vm/guest.py\n"
 
@@ -36,7 +36,7 @@ def copy_python(root):
                                                   "dist-packages", "config-*"))
     packages = Path("/usr/lib/python3/dist-packages")
     for name in MODULES:
-        for found in [packages / name, packages / f"{name}.py"]:
+        for found in [packages / name, packages / f"{name}.py", *packages.glob(f"{name}-*-info")]:
             if found.is_dir():
                 shutil.copytree(found, root / str(found).lstrip("/"))
             else:
