@@ -30,7 +30,14 @@ def agent(api):
 def tell(api, uid, container, restarts=0):
     item = pod(uid, NAME, [("model", container)], LABELS)
     item["status"]["containerStatuses"][0]["restartCount"] = restarts
-    api.put(item)
+    tell_all(api, item)
+
+
+def tell_all(api, item):
+    """The agent hears of it before its first line, which would else go on without it after 2 s."""
+    assert until(lambda: any("watch" in r["path"] for r in api.requests), 30), api.requests
+    version = api.put(item)
+    assert until(lambda: version in api.told, 30), api.requests
 
 
 def serving(node):
@@ -88,7 +95,7 @@ def run_pod(containerd, api, number):
     """One pod from its beginning to its end; what containerd's log says of it."""
     uid, name = str(uuid.uuid4()), f"model-{number}-646466fcd8-abc{number:02d}"
     labels = {"baseten.co/model-id": f"m{number}"}
-    api.put(pod(uid, name, [("model", None)], labels))  # as the scheduler binds it, before there is a cgroup
+    tell_all(api, pod(uid, name, [("model", None)], labels))  # as the scheduler binds it, before there is a cgroup
     with Pod(containerd, f"{TOP}/kubepods", uid, name) as sandbox:
         container = sandbox.create("model", f"for i in $(seq 300); do echo {number} $i; done; sleep 0.5; echo {number} end")
         sandbox.start(container)
