@@ -12,9 +12,8 @@
 #include <unistd.h>
 
 #define MOUNTINFO_BYTES (4U << 20)
-#define DEPTH_MAX 64       /* a runaway nesting is not walked */
-#define FILEID_KERNFS 0xfe /* include/linux/exportfs.h; the handle is the cgroup's id */
-#define ROOT_INODE 1       /* of the whole tree; a cgroup namespace shows another one */
+#define DEPTH_MAX 64 /* a runaway nesting is not walked */
+#define ROOT_INODE 1 /* of the whole tree; a cgroup namespace shows another one */
 
 /* The file system's type in a line of mountinfo: what follows " - ". */
 static const char *mount_type(const char *line)
@@ -126,37 +125,6 @@ void cgroup_tree__close(struct cgroup_tree *tree)
 	if (tree->fd >= 0)
 		close(tree->fd);
 	tree->fd = -1;
-}
-
-int cgroup_tree__path(const struct cgroup_tree *tree, uint64_t id, char ret_path[CGROUP_PATH_MAX])
-{
-	union {
-		struct file_handle head;
-		char bytes[sizeof(struct file_handle) + sizeof(id)];
-	} handle = { .head = { .handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS } };
-	size_t mount_len = strlen(tree->mount);
-	char link[64], path[CGROUP_PATH_MAX];
-	ssize_t len;
-	int fd;
-
-	memcpy(handle.head.f_handle, &id, sizeof(id));
-	fd = open_by_handle_at(tree->fd, &handle.head, O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, path, sizeof(path) - 1);
-	close(fd);
-	if (len < 0)
-		return -errno;
-	path[len] = 0;
-	if ((size_t)len == sizeof(path) - 1 || strncmp(path, tree->mount, mount_len) ||
-	    (path[mount_len] && path[mount_len] != '/'))
-		return -ENAMETOOLONG;
-	/* of a directory that was removed meanwhile the kernel says "… (deleted)" */
-	if (len > 10 && !strcmp(path + len - 10, " (deleted)"))
-		return -ESTALE;
-	snprintf(ret_path, CGROUP_PATH_MAX, "%s", path[mount_len] ? path + mount_len : "/");
-	return 0;
 }
 
 int cgroup_tree__walk(const struct cgroup_tree *tree, const char *path, cgroup_fn fn, void *ctx)

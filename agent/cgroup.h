@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cgroup: the node's v2 hierarchy: where it is mounted, and from a cgroup's id to its path and its
- * processes. A cgroup's id, as BPF programs see it, is the inode number of its directory
- * (fs/kernfs/mount.c, kernfs_ino(); 64-bit kernels). Paths begin with "/" at the root of the tree.
+ * cgroup: the node's v2 hierarchy: where it is mounted, its cgroups and their processes. A cgroup's
+ * id, as BPF programs see it, is the inode number of its directory (fs/kernfs/mount.c,
+ * kernfs_ino(); 64-bit kernels). Paths begin with "/" at the root of the tree.
  */
 #ifndef REQTAP_CGROUP_H
 #define REQTAP_CGROUP_H
 
 #include <stdint.h>
 #include <sys/types.h>
+#include "bpf/event.h"
 
-#define CGROUP_PATH_MAX 1024 /* with its NUL; kubelet's longest are under 300 bytes */
+#define CGROUP_PATH_MAX RT_CGROUP_PATH_MAX
 
 /* Which hierarchies a node has. Targets are known by their v2 id, so v1 alone will not do. */
 enum cgroup_layout {
@@ -37,9 +38,6 @@ const char *cgroup__next_mount(const char *mountinfo, char ret_mount[CGROUP_PATH
  */
 int cgroup_tree__open(struct cgroup_tree *ret, const char **ret_problem);
 void cgroup_tree__close(struct cgroup_tree *tree);
-
-/* 0 or negative errno; -ESTALE: it was removed. Needs CAP_DAC_READ_SEARCH. */
-int cgroup_tree__path(const struct cgroup_tree *tree, uint64_t id, char ret_path[CGROUP_PATH_MAX]);
 
 /*
  * Calls fn for `path` and every cgroup below it, parents first; a negative result of fn leaves out

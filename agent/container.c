@@ -216,7 +216,7 @@ int container_table__scan(struct container_table *table)
 void container_table__cgroup(struct container_table *table, const struct event_cgroup *event)
 {
 	struct entry *entry = entry_find(table, event->head.container);
-	char path[CGROUP_PATH_MAX];
+	size_t len = strnlen(event->path, sizeof(event->path));
 
 	if (event->removed) {
 		if (entry && !entry->gone_ns)
@@ -225,10 +225,10 @@ void container_table__cgroup(struct container_table *table, const struct event_c
 	}
 	if (entry)
 		return;
-	if (cgroup_tree__path(table->config.tree, event->head.container, path))
+	if (!len || len >= sizeof(event->path) - 1) /* cut, perhaps */
 		table->stats.unknown++;
 	else
-		place(table, event->head.container, path);
+		place(table, event->head.container, event->path);
 }
 
 uint64_t container_table__resolve(struct container_table *table, uint64_t cgroup)

@@ -42,7 +42,7 @@ struct container_config {
 
 struct container_stats {
 	uint64_t found, gone, ignored;
-	uint64_t unknown;  /* cgroups that were gone before their path could be read */
+	uint64_t unknown;  /* cgroups whose path is too long, not captured */
 	uint64_t overflow; /* cgroups beyond CONTAINERS_MAX or the kernel's map, not captured */
 	unsigned count;    /* now */
 };

@@ -94,7 +94,7 @@ static void stages(const struct stats *s, FILE *out)
 	gauge(out, "containers", "Containers captured now.", s->containers.count);
 	counter(out, "containers_overflow_total", "Containers beyond the table, not captured.",
 		s->containers.overflow);
-	counter(out, "containers_unknown_total", "Cgroups gone before their path could be read.",
+	counter(out, "containers_unknown_total", "Cgroups whose path is too long, not captured.",
 		s->containers.unknown);
 }
 

@@ -16,11 +16,11 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 7
+#define RT_CONTRACT 8
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
-#define RT_RING_CONTRACT 3
+#define RT_RING_CONTRACT 4
 
 /* An id is opaque text. A longer one is counted (RT_ID_TOO_LONG) and is no id: never cut. */
 #define RT_ID_MAX 256
@@ -40,6 +40,10 @@
 /* What one write() is captured up to; the rest is counted as truncated. */
 #define RT_WRITE_CHUNKS 64
 #define RT_WRITE_MAX (RT_WRITE_CHUNKS * RT_CHUNK_MAX)
+
+/* With its NUL (kernel/cgroup/cgroup-internal.h, TRACE_CGROUP_PATH_LEN); kubelet's longest are
+ * under 300 bytes. */
+#define RT_CGROUP_PATH_MAX 1024
 
 /* System call numbers are below. */
 #define RT_CALLS 512
@@ -223,11 +227,17 @@ struct event_map {
 	__u64 offset; /* in the file, of the byte at `address` */
 };
 
+/*
+ * The path is told, since it cannot be asked for: the kernel finds a cgroup by its id only some
+ * time after it told of it (cgroup_mkdir() calls kernfs_activate() last), and a short-lived one is
+ * gone by then.
+ */
 struct event_cgroup {
 	struct event head; /* container: the cgroup's id */
 	__u64 parent;
 	__u32 removed; /* 0 made, 1 removed */
 	__u32 reserved;
+	char path[RT_CGROUP_PATH_MAX]; /* from the root of the hierarchy; "" of a removed one */
 };
 
 /* Value of rt_container, keyed by cgroup id (RT_CONTAINER_RUN for `reqtap run`). */
@@ -428,7 +438,7 @@ _Static_assert(sizeof(struct event_process) == 64, "ring layout");
 _Static_assert(sizeof(struct event_map) == 64, "ring layout");
 _Static_assert(sizeof(struct event_handoff) == 48, "ring layout");
 _Static_assert(sizeof(struct event_headers) == 88, "ring layout");
-_Static_assert(sizeof(struct event_cgroup) == 40, "ring layout");
+_Static_assert(sizeof(struct event_cgroup) == 40 + RT_CGROUP_PATH_MAX, "ring layout");
 _Static_assert(sizeof(struct container) == 32, "map layout");
 _Static_assert(sizeof(struct stream) == 24, "map layout");
 _Static_assert(sizeof(struct loss_key) == 16, "map layout");

@@ -163,7 +163,7 @@ int rt_process_exit(void *ctx)
 	return 0;
 }
 
-static __always_inline void cgroup_event(u64 id, u64 parent, u32 removed)
+static __always_inline void cgroup_event(u64 id, u64 parent, const char *path)
 {
 	struct event_cgroup *event = bpf_ringbuf_reserve(&rt_ring, sizeof(*event), 0);
 
@@ -173,8 +173,10 @@ static __always_inline void cgroup_event(u64 id, u64 parent, u32 removed)
 	}
 	event_begin(&event->head, RT_EVENT_CGROUP, id, bpf_ktime_get_boot_ns());
 	event->parent = parent;
-	event->removed = removed;
+	event->removed = !path;
 	event->reserved = 0;
+	if (!path || bpf_probe_read_kernel_str(event->path, sizeof(event->path), path) < 0)
+		event->path[0] = 0;
 	ring_submit(event);
 }
 
@@ -210,7 +212,7 @@ int rt_cgroup_mkdir(u64 *ctx)
 	if (bpf_map_update_elem(&rt_container, &id, &made, BPF_NOEXIST) &&
 	    !bpf_map_lookup_elem(&rt_container, &id))
 		count(RT_CONTAINER_FULL);
-	cgroup_event(id, parent_id, 0);
+	cgroup_event(id, parent_id, (const char *)ctx[1]);
 	return 0;
 }
 
@@ -224,6 +226,6 @@ int rt_cgroup_rmdir(u64 *ctx)
 	if (!rt_by_cgroup || !id || bpf_map_delete_elem(&rt_container, &id))
 		return 0;
 	bpf_map_delete_elem(&rt_started, &id);
-	cgroup_event(id, BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id), 1);
+	cgroup_event(id, BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id), 0);
 	return 0;
 }

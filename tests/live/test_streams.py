@@ -43,6 +43,18 @@ def _():
     os.close(theirs)
 
 
+@test("containers that are gone before the agent hears of them: no line of theirs is lost")
+def _():
+    with Agent("--cgroup", f"/{NAME}-short/*") as agent, Cgroup(f"/{NAME}-short"):
+        agent.process.send_signal(signal.SIGSTOP)
+        for n in range(20):
+            with Cgroup(f"/{NAME}-short/{n}") as group:
+                group.start("/bin/echo", f"container {n}").communicate(timeout=30)
+        agent.process.send_signal(signal.SIGCONT)
+        assert agent.wait_for(20), (len(agent.messages()), agent.log)
+        assert sorted(agent.messages()) == sorted(f"container {n}" for n in range(20)), agent.messages()
+
+
 @test("stdout and stderr on one pipe: each line once, in order")
 def _():
     with Agent("--cgroup", f"/{NAME}-one") as agent, Cgroup(f"/{NAME}-one") as group:

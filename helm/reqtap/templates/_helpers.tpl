@@ -66,7 +66,7 @@ localhostProfile: {{ default "reqtap.json" .Values.seccompProfile.localhostProfi
 - BPF # load programs, make maps
 - PERFMON # attach them to tracepoints and user functions
 - SYS_PTRACE # /proc/PID/environ, root and fd of processes of other users
-- DAC_READ_SEARCH # a cgroup's path by its id, files of other users below /proc/PID/root
+- DAC_READ_SEARCH # files of other users below /proc/PID/root
 - CHECKPOINT_RESTORE # /proc/PID/map_files: the runtimes, deleted ones too
 {{- if .Values.oldKernel }}
 - SYS_RESOURCE # before 5.11 maps count as locked memory
