@@ -8,15 +8,6 @@
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";
 
-enum {
-	TCP_ESTABLISHED = 1,
-	TCP_FIN_WAIT1 = 4,
-	TCP_CLOSE = 7,
-	TCP_CLOSE_WAIT = 8,
-	TCP_LAST_ACK = 9,
-	TCP_LISTEN = 10
-};
-
 SEC("raw_tp/inet_sock_set_state")
 int rt_sock_state(u64 *ctx)
 {

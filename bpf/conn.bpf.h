@@ -13,6 +13,16 @@
 #define AF_INET 2
 #define AF_INET6 10
 
+/* include/net/tcp_states.h */
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_FIN_WAIT1 = 4,
+	TCP_CLOSE = 7,
+	TCP_CLOSE_WAIT = 8,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10
+};
+
 static __always_inline struct listen_key sock_listen_key(struct sock *sk)
 {
 	struct listen_key key = {

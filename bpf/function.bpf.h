@@ -168,11 +168,7 @@ static __always_inline void socket_begin(struct socket *socket, u8 direction)
 	if (!file || !sk) /* an accept that failed */
 		return;
 	file_key(file, &key);
-	conn_begin(sk, key.inode, direction, container);
-	if (direction != CONN_IN)
-		return;
-	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
-	handoff_accepts(bpf_get_current_pid_tgid());
+	conn_starts(sk, key.inode, direction, container);
 }
 
 static __always_inline void enter_eventfd(void)

@@ -253,6 +253,20 @@ static __always_inline void sent_file(u64 sk, u64 bytes)
 		conn->out.state = HTTP_OTHER;
 }
 
+/* The current thread has accepted the connection of `sk`, or connects it. */
+static __always_inline void conn_starts(struct sock *sk, u64 cookie, u8 direction, u64 container)
+{
+	struct conn *conn = conn_begin(sk, cookie, direction, container);
+
+	if (direction != CONN_IN)
+		return;
+	/* reset while it waited to be accepted: rt_sock_state() had no entry to mark */
+	if (conn && !sock_is_unix(sk) && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		conn->reset = 1;
+	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, cookie);
+	handoff_accepts(bpf_get_current_pid_tgid());
+}
+
 static __always_inline void received_end(u64 sk)
 {
 	struct conn *conn = bpf_map_lookup_elem(&rt_conn, &sk);

@@ -308,11 +308,7 @@ static __always_inline void begin(u32 fd, u8 direction, u64 container)
 	sk = file_sock(file);
 	if (!sk)
 		return;
-	conn_begin(sk, key.inode, direction, container);
-	if (direction != CONN_IN)
-		return;
-	python_accepted(bpf_get_current_pid_tgid(), (u64)sk, key.inode);
-	handoff_accepts(bpf_get_current_pid_tgid());
+	conn_starts(sk, key.inode, direction, container);
 }
 
 SEC("tp")

@@ -165,6 +165,7 @@ typedef struct {
 
 struct sock_common {
 	u16 skc_family;
+	unsigned char skc_state;
 	u16 skc_num;
 	possible_net_t skc_net;
 };

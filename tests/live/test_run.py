@@ -219,4 +219,38 @@ def _():
     assert not wrong, (len(wrong), wrong[:3])
 
 
+RESET = """
+import socket, struct
+listener = socket.create_server(("127.0.0.1", 0))
+def request(number):
+    client = socket.create_connection(listener.getsockname())
+    client.sendall(b"GET / HTTP/1.1\\r\\nhost: a\\r\\nx-baseten-request-id: %032x\\r\\n\\r\\n" % number)
+    return client
+def serve():
+    connection, _ = listener.accept()
+    connection.setblocking(False)
+    connection.recv(4096)
+    print("served", flush=True)
+    try:
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\n\\r\\n")
+    except OSError:
+        print("in vain", flush=True)
+    connection.close()
+client = request(1)
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+client.close()
+serve()
+client = request(2)
+serve()
+"""
+
+
+@test("a client that resets its connection before it is accepted: the thread's next request has its lines")
+def _():
+    code, records, err = run(PYTHON, "-c", RESET, options=["--evidence", "thread"])
+    assert code == 0, (code, err)
+    assert [(r["message"], r.get("request_id")) for r in records] == [
+        ("served", f"{1:032x}"), ("in vain", f"{1:032x}"), ("served", f"{2:032x}")], records
+
+
 tap.main()
