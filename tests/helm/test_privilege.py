@@ -7,11 +7,9 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -22,14 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "reqtap"
 REQTAP = Path(os.environ.get("REQTAP", ROOT / "build" / "reqtap")).resolve()
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
+import overlap  # noqa: E402
 import tap  # noqa: E402
 from node_rig import Cgroup, until  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
 NAME = f"/reqtap-privilege-{os.getpid()}"
-NOBODY = "--reuid=65534", "--regid=65534", "--clear-groups"
-SERVER = ROOT / "tests" / "live" / "python_server.py"
-REQUESTS = 40  # on each connection
 NUMBERS = {"BPF": 39, "PERFMON": 38, "SYS_PTRACE": 19, "DAC_READ_SEARCH": 2, "CHECKPOINT_RESTORE": 40,
            "SYS_RESOURCE": 24}  # linux/capability.h
 SYSTEM = ["usr", "lib", "lib64", "bin", "etc"]  # where the binary and its libraries are
@@ -124,34 +120,9 @@ class Container:
 
 
 def two_lines(group):
-    server = group.start("/usr/bin/setpriv", *NOBODY, "/bin/sh", "-c", "echo one; sleep 1; echo two >&2; sleep 2",
+    server = group.start("/usr/bin/setpriv", *overlap.NOBODY, "/bin/sh", "-c", "echo one; sleep 1; echo two >&2; sleep 2",
                          env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"})
     server.communicate(timeout=20)
-
-
-def ask(port, number):
-    """Requests, one after the other, on a connection of its own."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
-        for n in range(REQUESTS):
-            token = f"plain-{number}-{n}"
-            peer.sendall(f"GET /plain/{token} HTTP/1.1\r\nhost: x\r\nx-baseten-request-id: id-{token}\r\n\r\n".encode())
-            assert peer.recv(4096).endswith(b"ok"), token
-
-
-def overlapping_requests(group):
-    """Eight connections to one event loop: which request a line is of, its context alone tells."""
-    server = group.start("/usr/bin/setpriv", *NOBODY, "/usr/bin/python3", "-c", SERVER.read_text(encoding="utf-8"),
-                         env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"}, stdin=subprocess.PIPE)
-    port = int(server.stdout.readline().split()[1])
-    reader = threading.Thread(target=server.stdout.read, daemon=True)
-    reader.start()
-    clients = [threading.Thread(target=ask, args=(port, n), daemon=True) for n in range(8)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join(60)
-    server.stdin.close()
-    server.wait(timeout=20)
 
 
 def captures(spec, scratch, without=(), work=two_lines, lines=2):
@@ -188,12 +159,10 @@ def test_follows_contexts_with_exactly_the_charts_rights(spec, scratch):
     uprobes = next(c for c in told["checks"] if c["name"] == "uprobes")
     release = tuple(int(n) for n in platform.release().split(".")[:2])
     assert uprobes["state"] == "ok" or release < (6, 6), uprobes
-    said, records = captures(spec, scratch, work=overlapping_requests, lines=8 * REQUESTS * 4)
-    ids = [(r["body"].split()[0], r["attributes"].get("request_id")) for r in records if r["body"].startswith("plain-")]
-    wrong = [(token, got) for token, got in ids if got not in (None, f"id-{token}")]
-    right = sum(got is not None for _, got in ids)
-    assert len(ids) == 8 * REQUESTS * 4 and not wrong, (len(ids), wrong[:3], said)
-    assert uprobes["state"] != "ok" or right >= 0.9 * len(ids), (right, len(ids), said)
+    said, records = captures(spec, scratch, work=overlap.requests, lines=overlap.LINES)
+    lines, right, wrong = overlap.judge(records)
+    assert lines == overlap.LINES and not wrong, (lines, wrong[:3], said)
+    assert uprobes["state"] != "ok" or right >= 0.9 * lines, (right, lines, said)
 
 
 def test_each_capability_is_needed(spec, scratch):

@@ -69,13 +69,13 @@ class Cgroup:
 
 
 class Agent:
-    """`reqtap agent` with a receiver; .records() are what has arrived."""
+    """`reqtap agent` with a receiver, run by the program `under` if need be; .records() are what has arrived."""
 
-    def __init__(self, *options, receiver=None, env=None):
+    def __init__(self, *options, receiver=None, env=None, under=()):
         self.home = tempfile.TemporaryDirectory(prefix="reqtap-node-")
         self.receiver = receiver or Receiver()
         self.options = options
-        self.program = tap.REQTAP
+        self.program, self.under = tap.REQTAP, under
         self.cwd = None
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith(("OTEL_", "REQTAP", "KUBERNETES_")) and not k.lower().endswith("_proxy")}
@@ -105,7 +105,7 @@ class Agent:
     def start(self, seconds=60, wait=True):
         before = self.log.count("capturing ")
         with open(Path(self.home.name) / "stderr", "ab") as stderr:
-            self.process = subprocess.Popen([self.program, "agent", *self.options], env=self.env, cwd=self.cwd, stderr=stderr)
+            self.process = subprocess.Popen([*self.under, self.program, "agent", *self.options], env=self.env, cwd=self.cwd, stderr=stderr)
         end = time.monotonic() + seconds * SLOW
         while wait and self.log.count("capturing ") == before:
             assert self.process.poll() is None, self.log

@@ -3,17 +3,20 @@
 """What rights `reqtap agent` keeps when all is attached, and that containers and runtimes that come later need no more."""
 import json
 import os
+import platform
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
+import overlap
 import tap
-from node_rig import PYTHON, Agent, Cgroup, until
+from node_rig import PYTHON, SLOW, Agent, Cgroup, until
 
 NAME = f"/reqtap-rights-{os.getpid()}"
 # linux/capability.h: DAC_READ_SEARCH, NET_BIND_SERVICE, SYS_PTRACE, PERFMON, BPF, CHECKPOINT_RESTORE
 KEPT = sum(1 << n for n in (2, 10, 19, 38, 39, 40))
+CHART = {"dac_read_search": 2, "sys_ptrace": 19, "perfmon": 38, "bpf": 39, "checkpoint_restore": 40}  # what the chart gives
 SYS_ADMIN, STANDS_IN_FOR = 1 << 21, 1 << 38 | 1 << 39 | 1 << 40
 
 
@@ -23,14 +26,19 @@ def tasks(pid):
         yield dict(line.split(":\t", 1) for line in status.read_text(encoding="ascii").splitlines() if ":\t" in line)
 
 
+def doctor_says(*under):
+    """Of uprobes, run by the program `under`."""
+    told = subprocess.run([*under, tap.REQTAP, "doctor", "-j"], capture_output=True, text=True, timeout=60 * SLOW,
+                          check=False).stdout
+    return next(c for c in json.loads(told)["checks"] if c["name"] == "uprobes")
+
+
 @tap.test("what is not needed any more is given up, by every thread, and later containers are captured all the same")
 def _():
     own = int(next(tasks(os.getpid()))["CapEff"], 16)
     # without SYS_ADMIN the kernel may refuse to attach to programs' functions; then it stays
-    told = subprocess.run(["setpriv", "--inh-caps=-all", "--bounding-set=-sys_admin", tap.REQTAP, "doctor", "-j"],
-                          capture_output=True, text=True, timeout=60, check=False).stdout
-    uprobes = next(c for c in json.loads(told)["checks"] if c["name"] == "uprobes")["state"]
-    allowed = KEPT if own & STANDS_IN_FOR == STANDS_IN_FOR and uprobes == "ok" else KEPT | SYS_ADMIN
+    uprobes = doctor_says("setpriv", "--inh-caps=-all", "--bounding-set=-sys_admin")
+    allowed = KEPT if own & STANDS_IN_FOR == STANDS_IN_FOR and uprobes["state"] == "ok" else KEPT | SYS_ADMIN
     with tempfile.TemporaryDirectory(prefix="reqtap-rights-") as state, \
             Agent("--cgroup", NAME, "--state-dir", state, "--listen", "127.0.0.1:0") as agent, Cgroup(NAME) as group:
         found = list(tasks(agent.process.pid))
@@ -41,7 +49,7 @@ def _():
             assert task["NoNewPrivs"] == "1", task
         files = re.search(r"Max open files +(\d+) +(\d+)", Path(f"/proc/{agent.process.pid}/limits").read_text(encoding="ascii"))
         assert files[1] == files[2], files[0]
-        server = group.start("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c",
+        server = group.start("/usr/bin/setpriv", *overlap.NOBODY, PYTHON, "-c",
                              "import asyncio\nprint('late', flush=True)\ninput()", stdin=subprocess.PIPE,
                              env={"PATH": "/bin:/usr/bin", "BT_MODEL_ID": "m1"})
 
@@ -55,6 +63,25 @@ def _():
         record = agent.records()[0]
         assert record["body"] == "late" and record["attributes"]["model_id"] == "m1", record
         assert agent.stop() == 0, agent.log
+
+
+@tap.test("contexts are followed with CAP_BPF and CAP_PERFMON, without CAP_SYS_ADMIN, where the kernel has links for them")
+def _():
+    own = int(next(tasks(os.getpid()))["CapBnd"], 16)
+    allowed = ",".join(["-all", *(f"+{name}" for name, bit in CHART.items() if own >> bit & 1)])
+    only = ["setpriv", "--inh-caps=-all", f"--bounding-set={allowed}"]
+    uprobes = doctor_says(*only)
+    release = tuple(int(n) for n in platform.release().split(".")[:2])
+    assert release < (6, 6) or uprobes["state"] == "ok" and "by links" in uprobes["found"], uprobes
+    with Agent("--cgroup", NAME, under=only) as agent, Cgroup(NAME) as group:
+        status = next(tasks(agent.process.pid))
+        assert int(status["CapEff"], 16) & ~sum(1 << bit for bit in CHART.values()) == 0, status
+        overlap.requests(group)
+        until(lambda: overlap.judge(agent.records())[0] >= overlap.LINES, 20)
+        lines, right, wrong = overlap.judge(agent.records())
+        print(f"# {platform.release()}: {lines} lines, {right} with an id, {len(wrong)} with another's; {uprobes['found']}")
+        assert lines == overlap.LINES and not wrong, (lines, wrong[:3], agent.log)
+        assert uprobes["state"] != "ok" or right >= 0.9 * lines, (right, lines, agent.log)
 
 
 tap.main()
