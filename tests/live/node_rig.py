@@ -147,6 +147,13 @@ class Agent:
         return total
 
 
+def tell(api, item):
+    """Puts a pod. The agent has heard of it: of a line whose pod is not known it waits 2 s."""
+    assert until(lambda: any("watch" in r["path"] for r in api.requests), 30), api.requests
+    version = api.put(item)
+    assert until(lambda: version in api.told, 30), api.requests
+
+
 def until(condition, seconds=10, step=0.02):
     """Whether condition() came true in time."""
     end = time.monotonic() + seconds * SLOW

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tap
 from containerd_rig import Containerd, Pod
-from node_rig import Agent, until
+from node_rig import Agent, tell, until
 from tap import ROOT, test
 
 sys.path.insert(0, str(ROOT / "tests/kube"))
@@ -27,17 +27,10 @@ def agent(api):
     return Agent("--node", "node-1", "--kube-api", api.url, "--kube-token-file", api.token_file)
 
 
-def tell(api, uid, container, restarts=0):
+def tell_of(api, uid, container, restarts=0):
     item = pod(uid, NAME, [("model", container)], LABELS)
     item["status"]["containerStatuses"][0]["restartCount"] = restarts
-    tell_all(api, item)
-
-
-def tell_all(api, item):
-    """The agent hears of it before its first line, which would else go on without it after 2 s."""
-    assert until(lambda: any("watch" in r["path"] for r in api.requests), 30), api.requests
-    version = api.put(item)
-    assert until(lambda: version in api.told, 30), api.requests
+    tell(api, item)
 
 
 def serving(node):
@@ -48,12 +41,12 @@ def serving(node):
 def _():
     with Containerd() as containerd, ApiServer() as api, agent(api) as node:
         uid = str(uuid.uuid4())
-        tell(api, uid, None)
+        tell_of(api, uid, None)
         with Pod(containerd, f"{TOP}/kubepods", uid, NAME) as sandbox:
             for turn in range(2):
                 container = sandbox.create("model", f"echo first {turn}; sleep 1.5; echo last {turn} >&2", turn)
                 sandbox.start(container)
-                tell(api, uid, container, turn)
+                tell_of(api, uid, container, turn)
                 done = containerd.call("ExecSync", container_id=container, cmd=["/bin/echo", "session"], timeout=20)
                 assert done.stdout == b"session\n", done
                 assert until(lambda t=turn: len(sandbox.log_lines("model", t)) == 2), containerd.log
@@ -72,7 +65,7 @@ def _():
 def _():
     with Containerd() as containerd, ApiServer() as api, agent(api) as node:
         uid = str(uuid.uuid4())
-        tell(api, uid, None)
+        tell_of(api, uid, None)
         with Pod(containerd, f"{TOP}/kubepods", uid, NAME) as sandbox:
             container = sandbox.create("model", "for i in $(seq 40); do echo line $i; sleep 0.1; done")
             sandbox.start(container)
@@ -95,7 +88,7 @@ def run_pod(containerd, api, number):
     """One pod from its beginning to its end; what containerd's log says of it."""
     uid, name = str(uuid.uuid4()), f"model-{number}-646466fcd8-abc{number:02d}"
     labels = {"baseten.co/model-id": f"m{number}"}
-    tell_all(api, pod(uid, name, [("model", None)], labels))  # as the scheduler binds it, before there is a cgroup
+    tell(api, pod(uid, name, [("model", None)], labels))  # as the scheduler binds it, before there is a cgroup
     with Pod(containerd, f"{TOP}/kubepods", uid, name) as sandbox:
         container = sandbox.create("model", f"for i in $(seq 300); do echo {number} $i; done; sleep 0.5; echo {number} end")
         sandbox.start(container)
