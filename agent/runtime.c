@@ -10,6 +10,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 #include "agent/golang.h"
+#include "agent/grpc.h"
 #include "agent/java.h"
 #include "agent/mapping.h"
 #include "agent/openssl.h"
@@ -23,8 +24,9 @@
 #define TICK_NS 60000000000ULL
 #define UNUSED_TICKS 2 /* a process may be between its fork and its exec */
 
-static const struct runtime_kind *const all_kinds[] = { &python_runtime, &golang_runtime,
-							&openssl_runtime, &java_runtime, NULL };
+static const struct runtime_kind *const all_kinds[] = { &python_runtime,  &golang_runtime,
+							&openssl_runtime, &java_runtime,
+							&grpc_runtime,    NULL };
 
 struct file_key {
 	uint64_t device;

@@ -16,7 +16,7 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 8
+#define RT_CONTRACT 9
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
@@ -326,6 +326,7 @@ enum rt_runtime_kind {
 	RT_RUNTIME_GO,
 	RT_RUNTIME_OPENSSL, /* no unit: it shows the requests inside TLS; no offsets */
 	RT_RUNTIME_JAVA,    /* threads are its units, also those that share a selector */
+	RT_RUNTIME_GRPC,    /* its units are threads, or contexts: it tells which call they serve */
 	RT_RUNTIME_KINDS,
 };
 
@@ -362,6 +363,11 @@ enum rt_go_offset {
 	RT_GO_M,      /* in a g: its thread's m; this and the next for rt_go_queued */
 	RT_GO_CURG,   /* in an m: the goroutine of the thread, whose stack it has left */
 	RT_GO_SCHED,  /* in a g: its stack pointer and program counter while it does not run */
+};
+
+/* `offset` of RT_RUNTIME_GRPC. */
+enum rt_grpc_offset {
+	RT_GRPC_SERVES, /* by the kernel side, 1: the process asks for calls */
 };
 
 /* Index of rt_nr: calls whose arguments are of a shape of their own. */

@@ -257,6 +257,17 @@ http_inline void http_value_begin(struct http *h, struct http_found *found)
 	}
 }
 
+/* A header without its line, as in HTTP/2: true if http_value_byte() is to have its value. */
+http_inline int http__field(struct http *h, struct http_found *found, __u64 name_hash,
+			    const volatile struct http_ids *ids)
+{
+	h->header = http_header_of(name_hash, 0, ids);
+	if (h->header > HTTP_ID_LAST && h->header != HTTP_TRACEPARENT)
+		return 0;
+	http_value_begin(h, found);
+	return h->state != HTTP_SKIP;
+}
+
 http_inline void http_name_byte(struct http *h, struct http_found *found, __u8 c,
 				const volatile struct http_ids *ids)
 {

@@ -57,30 +57,36 @@ static __always_inline void conn_follow(struct conn *conn)
 	}
 }
 
-/* A request's head is complete: a new request, with or without an id; who read it is its owner. */
-static __always_inline void request_begin(struct conn *conn)
+/* A request's head is complete: a new request, with or without an id; 0: the table is full. */
+static __always_inline u64 request_enter(struct conn *conn)
 {
-	u64 seq;
-	u32 slot;
+	u64 seq = request_new(conn, 0);
+	u32 slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
 
-	if (conn->out.state >= HTTP_OTHER || conn->pending_count >= CONN_PENDING)
-		conn_end_all(conn, RT_REQUEST_ANSWERED);
-	if (conn->pending_count)
-		conn_follow(conn);
-	seq = request_new(conn, 0);
-	if (!seq) {
-		handoff_meets(0, HANDOFF_READS); /* not the former request's either */
-		return;
-	}
-	slot = (conn->pending_head + conn->pending_count) & (CONN_PENDING - 1);
+	if (!seq)
+		return 0;
 	conn->pending[slot] = seq;
 	conn->pending_is_head[slot] = conn->in.method_head;
 	conn->pending_count++;
 	conn->read_ns = conn->draft.begin_ns;
 	conn->left = 0;
-	/* pipelined behind an unanswered one: which of the two is worked on cannot be told */
-	handoff_meets(conn->pending_count > 1 ? 0 : seq, HANDOFF_READS);
 	request_announce(&conn->draft, seq);
+	return seq;
+}
+
+/* The same, read by the current thread, who is its owner. */
+static __always_inline void request_begin(struct conn *conn)
+{
+	u64 seq;
+
+	if (conn->out.state >= HTTP_OTHER || conn->pending_count >= CONN_PENDING)
+		conn_end_all(conn, RT_REQUEST_ANSWERED);
+	if (conn->pending_count)
+		conn_follow(conn);
+	seq = request_enter(conn);
+	/* pipelined behind an unanswered one: which of the two is worked on cannot be told; without
+	 * a number: it is not the former request's either */
+	handoff_meets(conn->pending_count > 1 ? 0 : seq, HANDOFF_READS);
 	if (conn->reset)
 		conn_reset(conn);
 }

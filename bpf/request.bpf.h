@@ -130,13 +130,21 @@ __weak int conn_scan(u64 sk, u64 address, u32 len, u32 sent)
 	return taken;
 }
 
+/* Streams that bpf/unit_grpc.bpf.c knows better: as calls. */
+static __always_inline bool grpc_serves(void)
+{
+	struct runtime *grpc = runtime_get(bpf_get_current_pid_tgid() >> 32, RT_RUNTIME_GRPC);
+
+	return grpc && grpc->offset[RT_GRPC_SERVES];
+}
+
 /* The others not from within conn_scan(), whose stack they do not need: see handoff_follow(). */
 static __always_inline int conn_next(u64 sk, u64 address, u32 len, u32 sent)
 {
 	int taken = conn_scan(sk, address, len, sent);
 
 	if (taken == CONN_TWO)
-		return http2_scan(sk, address, len, sent);
+		return grpc_serves() ? len : http2_scan(sk, address, len, sent);
 	return taken == CONN_FASTCGI ? fastcgi_scan(sk, address, len, sent) : taken;
 }
 

@@ -28,8 +28,8 @@ int rt_tls_server(struct pt_regs *ctx)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	/* SSL_accept is called again for each part of the handshake */
-	if (!tls_conn(tgid, PT_REGS_PARM1(ctx)))
-		tls_begin(tgid, PT_REGS_PARM1(ctx));
+	if (!object_conn(tgid, PT_REGS_PARM1(ctx)))
+		object_begin(tgid, PT_REGS_PARM1(ctx));
 	return 0;
 }
 
@@ -37,7 +37,7 @@ int rt_tls_server(struct pt_regs *ctx)
 SEC("uprobe")
 int rt_tls_end(struct pt_regs *ctx)
 {
-	tls_end(bpf_get_current_pid_tgid() >> 32, PT_REGS_PARM1(ctx));
+	object_end(bpf_get_current_pid_tgid() >> 32, PT_REGS_PARM1(ctx));
 	return 0;
 }
 
@@ -46,7 +46,7 @@ static __always_inline int tls_enter(u64 ssl, u64 buffer, u64 done)
 	u64 id = bpf_get_current_pid_tgid();
 	struct tls_call call = { .object = ssl, .buffer = buffer, .done = done };
 
-	if (tls_conn(id >> 32, ssl))
+	if (object_conn(id >> 32, ssl))
 		bpf_map_update_elem(&rt_tls, &id, &call, BPF_ANY);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct {
 SEC("uprobe")
 int rt_go_tls_begin(struct pt_regs *ctx)
 {
-	tls_begin(bpf_get_current_pid_tgid() >> 32, go_argument(ctx, 0));
+	object_begin(bpf_get_current_pid_tgid() >> 32, go_argument(ctx, 0));
 	return 0;
 }
 
@@ -31,7 +31,7 @@ int rt_go_tls_begin(struct pt_regs *ctx)
 SEC("uprobe")
 int rt_go_tls_end(struct pt_regs *ctx)
 {
-	tls_end(bpf_get_current_pid_tgid() >> 32, go_argument(ctx, 0));
+	object_end(bpf_get_current_pid_tgid() >> 32, go_argument(ctx, 0));
 	return 0;
 }
 
@@ -44,7 +44,7 @@ int rt_go_tls_enter(struct pt_regs *ctx)
 	struct runtime *go = runtime_get(tgid, RT_RUNTIME_GO);
 	struct unit goroutine;
 
-	if (!go || !tls_conn(tgid, call.object))
+	if (!go || !object_conn(tgid, call.object))
 		return 0;
 	goroutine = unit_goroutine(tgid, go_current(go));
 	bpf_map_update_elem(&rt_go_tls, &goroutine, &call, BPF_ANY);

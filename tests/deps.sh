@@ -17,14 +17,14 @@ packages() {
 			universal-ctags g++ python3 python3-protobuf protobuf-compiler curl wrk \
 			openssl python3-flask python3-fastapi python3-uvicorn python3-uvloop \
 			python3-httptools python3-waitress gunicorn libcpp-httplib-dev openjdk-17-jdk-headless procps runc busybox-static \
-			nginx-light tinyproxy-bin squid gdb prometheus python3-grpcio \
+			nginx-light tinyproxy-bin squid gdb prometheus python3-grpcio python3-h2 \
 			"$(command -v containerd >/dev/null || echo containerd)" # Docker's repository has it too
 		;;
 	vm) echo qemu-system-x86 busybox-static cpio dpkg apt python3 curl runc protobuf-compiler ;;
 	servers)
 		echo python3-uvicorn python3-fastapi python3-uvloop python3-httptools python3-aiohttp \
 			python3-hypercorn python3-tornado python3-gevent python3-websockets \
-			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 nodejs node-express \
+			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 python3-grpcio libgrpc++-dev pkg-config nodejs node-express \
 			libtomcat10-embed-java libjakarta-annotation-api-java libjetty9-java libservlet-api-java libnetty-java \
 			puma supervisor nginx-light php-fpm
 		;;

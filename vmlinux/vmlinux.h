@@ -221,6 +221,7 @@ struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
 	unsigned long cx, dx, si, di; /* the first four arguments are di, si, dx, cx */
 	unsigned long ax, bx, r10;    /* r10: of a system call, instead of cx */
+	unsigned long r8, sp;         /* the fifth argument; where the seventh and on are */
 	unsigned long orig_ax;        /* the call's number */
 #else
 	u64 regs[31];
@@ -232,6 +233,7 @@ struct pt_regs {
 /* arm64's own name for the start of it */
 struct user_pt_regs {
 	u64 regs[31];
+	u64 sp;
 };
 
 #pragma clang attribute pop

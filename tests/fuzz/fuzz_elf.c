@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "agent/elf.h"
+#include "agent/grpc_code.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,8 +13,10 @@ static void look(struct elf *elf, uint64_t file_bytes)
 {
 	uint8_t bytes[16];
 	struct elf_range range;
-	uint64_t value;
+	static const char *const names[] = { "main", "grpc_call_unref" };
+	uint64_t value, functions[2];
 
+	grpc_code__functions(elf, names, 2, functions);
 	elf__symbol(elf, "main", &range);
 	elf__section(elf, ".text", &range);
 	elf__relocation(elf, 0x400000, &value);

@@ -15,11 +15,11 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 import load  # noqa: E402
 import matrix  # noqa: E402
-from cases import ASYNCIO, POOLS, RELAYED, THREADS  # noqa: E402
+from cases import ASYNCIO, HTTP2, POOLS, RELAYED, THREADS  # noqa: E402
 
 PLAN = ((30, 200),)
-CHOSEN = ("uvicorn-uvloop-plain", "waitress", "tee", "pipeline", "launcher")
-CASES = THREADS + [c for c in ASYNCIO + POOLS + RELAYED if c.name in CHOSEN]
+CHOSEN = ("uvicorn-uvloop-plain", "waitress", "grpc-threads", "grpc-aio", "tee", "pipeline", "launcher")
+CASES = THREADS + [c for c in ASYNCIO + POOLS + HTTP2 + RELAYED if c.name in CHOSEN]
 if "REQTAP_VM" in os.environ:  # slow, and without compilers and packages
     PLAN = ((10, 20),)
     CHOSEN = ("python-threads", "gunicorn-gthread", "flask", "uvicorn-asyncio-plain", "launcher")

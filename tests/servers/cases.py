@@ -196,6 +196,18 @@ def go_h2(name, kind, flags="", command=("{build}/h2_server",), packages=(), **s
                 unit="unit", env={"KIND": kind}, options=options, **settings)
 
 
+def grpc_python(kind, pool="16", **settings):
+    return Case(f"grpc-{kind}" + (f"-{pool}" if pool != "16" else ""), [PYTHON, "{here}/grpc_app.py"],
+                ["python3-grpcio", "python3-h2"], env={"KIND": kind, "POOL": pool},
+                options={"http2": True, "grpc": True}, **settings)
+
+
+def grpc_cpp(kind, **settings):
+    return Case(f"grpc-cpp-{kind}", ["{build}/grpc_server"], ["g++", "libgrpc++-dev", "python3-h2"],
+                ["g++ -O1 -o {build}/grpc_server {here}/grpc_server.cpp $(pkg-config --libs grpc++)"], env={"KIND": kind},
+                options={"http2": True, "grpc": True, "method": "/reqtap.Calls/Do"}, **settings)
+
+
 def hypercorn_h2(name, options, **settings):
     return Case(name, ["/usr/bin/hypercorn", "--bind", "127.0.0.1:{port}", "asgi_app:application"],
                 ["python3-hypercorn", "python3-h2"], unit="unit", env={"PYTHONPATH": "{here}"},
@@ -207,6 +219,8 @@ HTTP2 = [
     go_h2("go-grpc", "grpc"),
     go_h2("go-grpc-pie-stripped", "grpc", "-buildmode=pie -ldflags='-s -w'"),
     go_h2("nginx-go-grpc", "grpc", command=("{here}/nginx_grpc",), packages=("nginx-light",)),
+    *(grpc_python("threads", pool, unit="handoff") for pool in ("1", "16", "64")), grpc_python("aio", unit="unit"),
+    grpc_cpp("async", unit="handoff"), grpc_cpp("sync", recall=0), grpc_cpp("callback", recall=0),
     hypercorn_h2("hypercorn-h2c-single", {"per_connection": 1, "cancel": False}),
     # which of several streams on one connection a task is for, is not known
     hypercorn_h2("hypercorn-h2c", {}, recall=0),

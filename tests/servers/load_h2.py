@@ -2,7 +2,8 @@
 """The load of load.py over HTTP/2 without TLS: many streams at a time on few connections.
 
 Some calls are cancelled, at once or a moment later; what their handlers write counts as of their id
-all the same, but need not be there. With the option "grpc", bodies are messages of gRPC.
+all the same, but need not be there. With the option "grpc", bodies are messages of gRPC; with
+"method", all calls are of that one, and say their path in x-path.
 """
 import asyncio
 import random
@@ -18,12 +19,12 @@ BODY_BYTES = 20000  # within the first window of a stream
 TIMEOUT_S = 20
 
 
-def fields(request, grpc):
+def fields(request, grpc, method=None):
     """The request's head as HTTP/2 has it: names in lower case, values as they are."""
     line, *lines = request.head.decode().rstrip("\r\n").split("\r\n")
-    method, path, _ = line.split(" ")
-    pairs = [(":method", "POST" if grpc else method), (":scheme", "http"), (":path", path),
-             (":authority", "localhost")]
+    verb, path, _ = line.split(" ")
+    pairs = [(":method", "POST" if grpc else verb), (":scheme", "http"), (":path", method or path),
+             (":authority", "localhost")] + ([("x-path", path)] if method else [])
     skipped = ("host", "content-length", *(("content-type",) if grpc else ()))
     for text in lines:
         name, value = text.split(": ", 1)
@@ -51,7 +52,7 @@ class Connection:
         grpc = self.options.get("grpc", False)
         stream = self.state.get_next_available_stream_id()
         body = content(request, grpc)
-        self.state.send_headers(stream, fields(request, grpc), end_stream=not body)
+        self.state.send_headers(stream, fields(request, grpc, self.options.get("method")), end_stream=not body)
         if body:
             for at in range(0, len(body), 16000):
                 self.state.send_data(stream, body[at:at + 16000], end_stream=at + 16000 >= len(body))
