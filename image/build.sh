@@ -16,9 +16,12 @@ export SOURCE_DATE_EPOCH="$epoch" PACKAGES="$work/packages"
 
 # the package of each library that the binary is linked with; /lib is /usr/lib, and dpkg knows one
 # name of each
+libraries=$(ldd "$binary" | awk '$2 == "=>" { print $3 }')
+# shellcheck disable=SC2046,SC2086 # lists of names; one question, since each reads dpkg's whole list
+owners=$(dpkg-query -S $libraries $(readlink -f $libraries) 2>/dev/null || true)
 packages=
-for library in $(ldd "$binary" | awk '$2 == "=>" { print $3 }'); do
-	found=$(dpkg-query -S "$library" 2>/dev/null || dpkg-query -S "$(readlink -f "$library")") || {
+for library in $libraries; do
+	found=$(echo "$owners" | grep -m 1 -e ": $library\$" -e ": $(readlink -f "$library")\$") || {
 		echo "image: $library belongs to no Debian package" >&2
 		exit 1
 	}
@@ -46,7 +49,7 @@ printf 'root:x:0:\nreqtap:x:65532:\n' >"$root/etc/group"
 install -m 755 "$binary" "$root/usr/bin/reqtap"
 # the build id is of the debug information too, and that of where the sources lay
 strip --remove-section=.note.gnu.build-id "$root/usr/bin/reqtap"
-python3 "$here/sbom.py" "$work/packages" "$version" "$binary" "$epoch" >"$out/sbom.spdx.json"
+python3 "$here/sbom.py" "$work/packages" "$version" "$root/usr/bin/reqtap" "$epoch" >"$out/sbom.spdx.json"
 cp "$out/sbom.spdx.json" "$root/usr/share/sbom/"
 tar -C "$root" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -cf "$work/layer.tar" .
 
