@@ -61,9 +61,10 @@ store="--root $work/store --runroot $work/run --storage-driver vfs"
 	buildah $store config --entrypoint '["/usr/bin/reqtap"]' --cmd agent --user 65532:65532 \
 		--label org.opencontainers.image.title=reqtap --label org.opencontainers.image.version="$version" \
 		--label org.opencontainers.image.licenses=Apache-2.0 "$container"
-	rm -f "$out/reqtap.oci.tar"
 	buildah $store commit --quiet --timestamp "$epoch" --format oci "$container" \
-		"oci-archive:$out/reqtap.oci.tar:reqtap:$version" >/dev/null
+		"oci:$work/layout:reqtap:$version" >/dev/null
 }
-tar -xOf "$out/reqtap.oci.tar" index.json | python3 -c \
-	'import json, sys; print(json.load(sys.stdin)["manifests"][0]["digest"])' | tee "$out/digest"
+tar -C "$work/layout" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode=u+rwX,go+rX \
+	-cf "$out/reqtap.oci.tar" blobs index.json oci-layout
+python3 -c 'import json, sys; print(json.load(sys.stdin)["manifests"][0]["digest"])' <"$work/layout/index.json" |
+	tee "$out/digest"
