@@ -106,6 +106,43 @@ static void check_lockdown(struct doctor_report *report)
 		    "boot without lockdown=confidentiality: it forbids BPF to read memory");
 }
 
+/*
+ * Kernels of Debian and Ubuntu know values above 2, their default, at which CAP_PERFMON opens no
+ * perf event: "security,perf: Allow further restriction of perf_event_open".
+ */
+static bool is_paranoid(int *ret_level)
+{
+	FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
+	bool read = file && fscanf(file, "%d", ret_level) == 1;
+
+	if (file)
+		fclose(file);
+	return read && *ret_level > 2;
+}
+
+static void check_tracepoint(struct doctor_report *report, struct doctor_check *check, int tracefs)
+{
+	int event = tracepoint__open(tracefs, "syscalls", "sys_enter_write"), level;
+
+	if (event >= 0)
+		close(event);
+	if (event != -ENOENT && !((event == -EACCES || event == -EPERM) && is_paranoid(&level)))
+		return;
+	check->state = DOCTOR_CANNOT;
+	report->can_capture = false;
+	if (event == -ENOENT) {
+		say(check->found, "no system call tracepoints");
+		say(check->mend, "boot a kernel built with CONFIG_FTRACE_SYSCALLS=y");
+	} else {
+		say(check->found,
+		    "CAP_SYS_ADMIN alone attaches to them here: "
+		    "kernel.perf_event_paranoid is %d",
+		    level);
+		say(check->mend, "sysctl kernel.perf_event_paranoid=2, or give the process "
+				 "CAP_SYS_ADMIN");
+	}
+}
+
 static void check_tracefs(struct doctor_report *report)
 {
 	int fd = tracepoint__open_fs();
@@ -117,12 +154,7 @@ static void check_tracefs(struct doctor_report *report)
 		return;
 	}
 	say(check->found, "tracefs can be read");
-	if (faccessat(fd, "events/syscalls/sys_enter_write", F_OK, 0)) {
-		check->state = DOCTOR_CANNOT;
-		report->can_capture = false;
-		say(check->found, "no system call tracepoints");
-		say(check->mend, "boot a kernel built with CONFIG_FTRACE_SYSCALLS=y");
-	}
+	check_tracepoint(report, check, fd);
 	close(fd);
 }
 

@@ -106,6 +106,8 @@ def test_least_privilege(chart):
     assert sorted(writable) == ["bpf", "state", "tmp"], writable
     old = agent(chart.objects("oldKernel=true"))["containers"][0]["securityContext"]["capabilities"]["add"]
     assert old[-2:] == ["SYS_RESOURCE", "SYS_ADMIN"]
+    paranoid = agent(chart.objects("paranoidKernel=true"))["containers"][0]["securityContext"]["capabilities"]["add"]
+    assert paranoid == security["capabilities"]["add"] + ["SYS_ADMIN"]
 
 
 def test_roles(chart):

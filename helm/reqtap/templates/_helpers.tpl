@@ -71,5 +71,7 @@ localhostProfile: {{ default "reqtap.json" .Values.seccompProfile.localhostProfi
 {{- if .Values.oldKernel }}
 - SYS_RESOURCE # before 5.11 maps count as locked memory
 - SYS_ADMIN # before 5.9 there is no CHECKPOINT_RESTORE, before 5.8 neither BPF nor PERFMON, before 6.6 user functions may ask for it
+{{- else if .Values.paranoidKernel }}
+- SYS_ADMIN # Debian's and Ubuntu's kernels ask for it to attach to tracepoints where perf_event_paranoid is above 2
 {{- end }}
 {{- end }}
