@@ -12,7 +12,7 @@ MOUNTS = [
     ("tmpfs", "/tmp"), ("tmpfs", "/run"), ("cgroup2", "/sys/fs/cgroup"), ("tracefs", "/sys/kernel/tracing"),
     ("bpf", "/sys/fs/bpf"),
 ]
-TIMEOUT_S = 420
+TIMEOUT_S = 600
 
 
 def prepare():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPLETS = "sh mount ip stty poweroff ls cat ps sleep kill env head tail grep timeout sed dd gzip base64 true false mknod mkdir rm tee echo seq".split()
-BINARIES = ["/usr/bin/python3", "/usr/sbin/bpftool", "/usr/bin/curl", "/bin/bash", "/usr/bin/gunicorn"]
+BINARIES = ["/usr/bin/python3", "/usr/sbin/bpftool", "/usr/bin/curl", "/bin/bash", "/usr/bin/gunicorn", "/usr/sbin/runc",
+            "/usr/bin/protoc", "/usr/bin/setpriv"]
 MODULES = "flask gunicorn werkzeug jinja2 click itsdangerous markupsafe blinker packaging google pkg_resources " \
           "fastapi starlette pydantic uvicorn asgiref h11 anyio sniffio idna typing_extensions".split()
 INIT = "#!/bin/busybox sh\nexport PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/ PYTHONDONTWRITEBYTECODE=1\n" \
