@@ -6,36 +6,38 @@
 #include "agent/elf.h"
 #include "agent/grpc_code.h"
 
-static const char *const functions[] = {
-	"grpc_server_request_call",
-	"grpc_server_request_registered_call",
-	"grpc_completion_queue_next",
-	"grpc_call_start_batch",
-	"grpc_call_unref",
+enum module {
+	SHARED = 1 << 0, /* the library, or a program that kept its symbols */
+	PYTHON = 1 << 1, /* grpcio's module, which has none */
 };
-
-#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
 static const struct {
+	const char *function;
 	const char *program;
 	bool at_return;
-	bool python; /* there alone: C++ counts references by it, and answers what was cancelled */
-} hooks[FUNCTIONS] = {
-	{ "rt_grpc_ask", false, false },  { "rt_grpc_ask_one", false, false },
-	{ "rt_grpc_event", true, false }, { "rt_grpc_batch", false, false },
-	{ "rt_grpc_end", false, true },
+	unsigned in;
+} hooks[] = {
+	{ "grpc_server_request_call", "rt_grpc_ask", false, SHARED | PYTHON },
+	{ "grpc_server_request_registered_call", "rt_grpc_ask_one", false, SHARED | PYTHON },
+	{ "grpc_completion_queue_next", "rt_grpc_event", true, SHARED | PYTHON },
+	{ "grpc_call_start_batch", "rt_grpc_batch", false, SHARED | PYTHON },
+	/* C++ counts references by it, and answers what was cancelled */
+	{ "grpc_call_unref", "rt_grpc_end", false, PYTHON },
+	{ "grpc_metadata_array_init", "rt_grpc_array_at", false, SHARED },
 };
 
-/* A shared library, or a program that kept its symbols; or grpcio's module, which has none. */
-static int find(struct elf *elf, uint64_t *ret_vaddrs, bool *ret_python)
+#define HOOKS (sizeof(hooks) / sizeof(hooks[0]))
+
+/* By their symbols, or by the texts that they trace. */
+static int find(struct elf *elf, enum module module, const char *const *names, unsigned count,
+		uint64_t *ret_vaddrs)
 {
 	struct elf_range range;
 
-	*ret_python = !elf__symbol(elf, "PyInit_cygrpc", &range);
-	if (*ret_python)
-		return grpc_code__functions(elf, functions, FUNCTIONS, ret_vaddrs) ? -ENOTSUP : 0;
-	for (size_t i = 0; i < FUNCTIONS; i++) {
-		if (elf__symbol(elf, functions[i], &range))
+	if (module == PYTHON)
+		return grpc_code__functions(elf, names, count, ret_vaddrs) ? -ENOTSUP : 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (elf__symbol(elf, names[i], &range))
 			return -ENOENT;
 		ret_vaddrs[i] = range.vaddr;
 	}
@@ -44,23 +46,28 @@ static int find(struct elf *elf, uint64_t *ret_vaddrs, bool *ret_python)
 
 static int recognise(struct elf *elf, struct runtime_match *ret)
 {
-	uint64_t vaddrs[FUNCTIONS];
-	bool python;
+	struct elf_range range;
+	enum module module = elf__symbol(elf, "PyInit_cygrpc", &range) ? SHARED : PYTHON;
+	const char *names[HOOKS];
+	uint64_t vaddrs[HOOKS];
+	unsigned count = 0;
 	int err;
 
 	/* the kernel side takes arguments from the stack as x86-64 passes them */
 	if (elf__machine(elf) != EM_X86_64)
 		return -ENOENT;
-	err = find(elf, vaddrs, &python);
-	for (size_t i = 0; !err && i < FUNCTIONS; i++) {
-		if (hooks[i].python && !python)
+	for (size_t i = 0; i < HOOKS; i++) {
+		if (!(hooks[i].in & module))
 			continue;
-		ret->probes[ret->probe_count++] = (struct runtime_probe){
-			.program = hooks[i].program,
-			.vaddr = vaddrs[i],
-			.at_return = hooks[i].at_return,
-		};
+		names[count] = hooks[i].function;
+		ret->probes[count++] = (struct runtime_probe){ .program = hooks[i].program,
+							       .at_return = hooks[i].at_return };
 	}
+	err = find(elf, module, names, count, vaddrs);
+
+	for (unsigned i = 0; !err && i < count; i++)
+		ret->probes[i].vaddr = vaddrs[i];
+	ret->probe_count = err ? 0 : count;
 	return err;
 }
 

@@ -16,7 +16,7 @@
 #endif
 
 #ifndef RT_CONTRACT /* tests build an agent of another one */
-#define RT_CONTRACT 9
+#define RT_CONTRACT 10
 #endif
 /* Layout of the ring's records and of struct request alone: an agent that replaces another
  * contract's maps first reads what is left in their ring, if this number is its own. */
@@ -367,7 +367,8 @@ enum rt_go_offset {
 
 /* `offset` of RT_RUNTIME_GRPC. */
 enum rt_grpc_offset {
-	RT_GRPC_SERVES, /* by the kernel side, 1: the process asks for calls */
+	RT_GRPC_SERVES, /* by the kernel side, 1: the process serves calls */
+	RT_GRPC_ARRAY,  /* likewise: where a new call's array lies behind its tag; 0: not known */
 };
 
 /* Index of rt_nr: calls whose arguments are of a shape of their own. */

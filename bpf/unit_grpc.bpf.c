@@ -9,6 +9,11 @@
  *     thread works for it until it asks for the next event;
  *   - grpc_call_start_batch() begins to read or to send for a call. In Python it is the thread, or
  *     the task, that works on it, whose first step it is; the status ends the request.
+ * C++'s synchronous servers do not ask: the core makes their call objects, inside of which it
+ * stores the call and the headers. Their array is known by grpc_metadata_array_init(), the object
+ * by being the event's tag, and that both belong together by the call that the thread then begins
+ * to serve.
+ *
  * A call is a connection with one request (bpf/object.bpf.h).
  */
 #include "bpf/object.bpf.h"
@@ -17,8 +22,10 @@
 char LICENSE[] SEC("license")
 = "Dual BSD/GPL";
 
-#define GRPC_HEADERS 64 /* of a call, that are looked at; gRPC's own are not among them */
-#define GRPC_OPS 8      /* of a batch: one of each kind at most */
+#define GRPC_HEADERS 64       /* of a call, that are looked at; gRPC's own are not among them */
+#define GRPC_OPS 8            /* of a batch: one of each kind at most */
+#define GRPC_OBJECT_BYTES 256 /* of C++'s object of a call, in which its array is looked for */
+#define GRPC_CALL_BEFORE 64   /* bytes before the array, in which the call is stored */
 
 /* grpc/grpc_types.h, grpc/slice.h; LP64 */
 #define GRPC_OP_COMPLETE 2
@@ -59,6 +66,35 @@ struct {
 	__type(key, struct grpc_tag_key);
 	__type(value, struct grpc_tag);
 } rt_grpc_tag SEC(".maps");
+
+struct grpc_array_key {
+	u64 array;
+	u32 tgid;
+	u32 reserved;
+};
+
+/* Arrays for headers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct grpc_array_key);
+	__type(value, u32);
+} rt_grpc_array SEC(".maps");
+
+/* What may be a new call's headers, until the thread begins to serve it; they are moved then. */
+struct grpc_new {
+	u64 tag;
+	u64 at;
+	struct grpc_metadata_array array;
+};
+
+/* pid_tgid -> struct grpc_new */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64);
+	__type(value, struct grpc_new);
+} rt_grpc_new SEC(".maps");
 
 static __always_inline void grpc_asks(u64 tag, u64 call_at, u64 headers)
 {
@@ -169,19 +205,16 @@ __weak int grpc_header(u64 key, u64 entry)
 }
 
 /* There is a call: its request begins. Global: its stack is not its callers'. */
-__weak u64 grpc_begins(u64 call, u64 headers)
+__weak u64 grpc_begins(u64 call, u64 headers, u64 header_count)
 {
-	struct grpc_metadata_array array;
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	u64 key = object_key(tgid, call);
 	struct conn *conn;
 
 	object_end(tgid, call); /* one that nobody answered lay there before */
 	object_begin(tgid, call);
-	if (!object_conn(tgid, call) || bpf_probe_read_user(&array, sizeof(array), (void *)headers))
-		return 0;
-	for (u32 i = 0; i < GRPC_HEADERS && i < array.count; i++)
-		grpc_header(key, array.entries + i * GRPC_METADATA_BYTES);
+	for (u32 i = 0; i < GRPC_HEADERS && i < header_count; i++)
+		grpc_header(key, headers + i * GRPC_METADATA_BYTES);
 	conn = object_conn(tgid, call);
 	return conn ? request_enter(conn) : 0;
 }
@@ -207,20 +240,74 @@ static __always_inline void grpc_works(u64 id, u64 seq)
 		owner->request = 0;
 }
 
+/* The array in the object at `tag`; 0: there is none. Global: verified once. */
+__weak u64 grpc_array_of(u64 tag, u64 distance)
+{
+	struct grpc_array_key key = { .array = tag + distance,
+				      .tgid = bpf_get_current_pid_tgid() >> 32 };
+
+	for (u32 i = 0; i < GRPC_OBJECT_BYTES / 8 && !distance; i++) {
+		if (bpf_map_lookup_elem(&rt_grpc_array, &key))
+			return key.array;
+		key.array += 8;
+	}
+	return bpf_map_lookup_elem(&rt_grpc_array, &key) ? key.array : 0;
+}
+
+/* An event that nobody asked for: a new call, perhaps. */
+static __always_inline void grpc_notes(u64 id, u64 tag)
+{
+	struct runtime *grpc = runtime_get(id >> 32, RT_RUNTIME_GRPC);
+	struct grpc_new new = { .tag = tag };
+
+	new.at = grpc ? grpc_array_of(tag, grpc->offset[RT_GRPC_ARRAY]) : 0;
+	if (new.at && !bpf_probe_read_user(&new.array, sizeof(new.array), (void *)new.at))
+		bpf_map_update_elem(&rt_grpc_new, &id, &new, BPF_ANY);
+}
+
+/*
+ * The thread begins to serve `call`: the one whose event it was given before, if that is stored
+ * beside the array. Its request; 0: it is not. Global: its stack is not its callers'.
+ */
+__weak u64 grpc_serves_new(u64 call)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct grpc_new *kept = bpf_map_lookup_elem(&rt_grpc_new, &id), new;
+	struct runtime *grpc = runtime_get(id >> 32, RT_RUNTIME_GRPC);
+	bool stored = false;
+
+	if (!kept || !grpc)
+		return 0;
+	new = *kept;
+	bpf_map_delete_elem(&rt_grpc_new, &id);
+	for (u32 i = 8; i <= GRPC_CALL_BEFORE; i += 8)
+		stored |= user_u64(new.at - i) == call;
+	if (!stored)
+		return 0;
+	grpc->offset[RT_GRPC_SERVES] = 1;
+	grpc->offset[RT_GRPC_ARRAY] = new.at - new.tag;
+	return grpc_begins(call, new.array.entries, new.array.count);
+}
+
 /* The request that the event of `tag_address` is about; 0: none that is known. */
 static __always_inline u64 grpc_happens(u32 tgid, u64 tag_address, bool success)
 {
 	struct grpc_tag_key key = { .tag = tag_address, .tgid = tgid };
 	struct grpc_tag *kept = bpf_map_lookup_elem(&rt_grpc_tag, &key), tag;
+	struct grpc_metadata_array array;
 
-	if (!kept)
+	if (!kept) {
+		grpc_notes(bpf_get_current_pid_tgid(), tag_address);
 		return 0;
+	}
 	tag = *kept;
 	bpf_map_delete_elem(&rt_grpc_tag, &key);
 	if (tag.call)
 		return grpc_request(tgid, tag.call);
 	tag.call = success ? user_u64(tag.call_at) : 0;
-	return tag.call ? grpc_begins(tag.call, tag.headers) : 0;
+	if (!tag.call || bpf_probe_read_user(&array, sizeof(array), (void *)tag.headers))
+		return 0;
+	return grpc_begins(tag.call, array.entries, array.count);
 }
 
 /*
@@ -254,24 +341,39 @@ static __always_inline bool grpc_sends_status(u64 ops, u64 op_count)
 
 /*
  * Python: the current code takes up the call, be it a task or a pool's thread. In C++ the thread
- * that was given the call's event does, and others may send for calls of others.
+ * that was given the call's event does, and others may send for calls of others. Global: its stack
+ * is not its caller's.
  */
-static __always_inline void grpc_takes_up(u64 id, u64 seq)
+__weak int grpc_takes_up(u64 seq)
 {
+	u64 id = bpf_get_current_pid_tgid();
 	struct runtime *python = runtime_get(id >> 32, RT_RUNTIME_PYTHON);
 	struct unit thread = unit_thread(id >> 32, id), context;
 	struct owner *owner;
 
 	if (!python)
-		return;
+		return 0;
 	context = unit_context(id >> 32, python_unit(python));
 	if (context.id) {
 		unit_own(&context, seq, 0);
-		return;
+		return 0;
 	}
 	owner = bpf_map_lookup_elem(&rt_owner, &thread);
 	if (!owner || !(owner->flags & RT_OWNER_LOOP))
 		grpc_works(id, seq);
+	return 0;
+}
+
+/* grpc_metadata_array_init(): (array) */
+SEC("uprobe")
+int rt_grpc_array_at(struct pt_regs *ctx)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, one = 1;
+	struct grpc_array_key key = { .array = PT_REGS_PARM1(ctx), .tgid = tgid };
+
+	if (runtime_get(tgid, RT_RUNTIME_GRPC))
+		bpf_map_update_elem(&rt_grpc_array, &key, &one, BPF_ANY);
+	return 0;
 }
 
 /* (call, operations, count, tag) */
@@ -281,12 +383,15 @@ int rt_grpc_batch(struct pt_regs *ctx)
 	u64 id = bpf_get_current_pid_tgid(), call = PT_REGS_PARM1(ctx);
 	struct grpc_tag_key key = { .tag = PT_REGS_PARM4(ctx), .tgid = id >> 32 };
 	struct grpc_tag tag = { .call = call };
+	u64 new = grpc_serves_new(call);
 	struct conn *conn = object_conn(id >> 32, call);
 
 	if (!conn)
 		return 0;
+	if (new)
+		grpc_works(id, new);
 	bpf_map_update_elem(&rt_grpc_tag, &key, &tag, BPF_ANY);
-	grpc_takes_up(id, conn->last);
+	grpc_takes_up(conn->last);
 	if (grpc_sends_status(PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx)))
 		conn_answered(conn, RT_REQUEST_ANSWERED);
 	return 0;

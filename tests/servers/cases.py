@@ -220,7 +220,7 @@ HTTP2 = [
     go_h2("go-grpc-pie-stripped", "grpc", "-buildmode=pie -ldflags='-s -w'"),
     go_h2("nginx-go-grpc", "grpc", command=("{here}/nginx_grpc",), packages=("nginx-light",)),
     *(grpc_python("threads", pool, unit="handoff") for pool in ("1", "16", "64")), grpc_python("aio", unit="unit"),
-    grpc_cpp("async", unit="handoff"), grpc_cpp("sync", recall=0), grpc_cpp("callback", recall=0),
+    grpc_cpp("async", unit="handoff"), grpc_cpp("sync", unit="handoff"), grpc_cpp("callback", recall=0),
     hypercorn_h2("hypercorn-h2c-single", {"per_connection": 1, "cancel": False}),
     # which of several streams on one connection a task is for, is not known
     hypercorn_h2("hypercorn-h2c", {}, recall=0),
