@@ -24,8 +24,8 @@ packages() {
 	servers)
 		echo python3-uvicorn python3-fastapi python3-uvloop python3-httptools python3-aiohttp \
 			python3-hypercorn python3-tornado python3-gevent python3-websockets \
-			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 python3-grpcio libgrpc++-dev pkg-config nodejs node-express \
-			libtomcat10-embed-java libjakarta-annotation-api-java libjetty9-java libservlet-api-java libnetty-java \
+			python3-waitress python3-cheroot python3-zmq golang-go golang-golang-x-net-dev golang-google-grpc-dev python3-h2 python3-grpcio libgrpc++-dev pkg-config nodejs "$(command -v npm >/dev/null || echo npm)" node-express \
+			libtomcat10-embed-java libjakarta-annotation-api-java libjetty9-java libservlet-api-java libnetty-java libgrpc-java libguava-java libperfmark-java \
 			puma supervisor nginx-light php-fpm
 		;;
 	# another distribution of Node brings npm without Debian's package

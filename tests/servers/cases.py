@@ -131,21 +131,33 @@ TLS = [
     tls(go("go-pie-stripped", "nethttp", "-buildmode=pie -ldflags='-s -w -linkmode=external'")),
 ]
 
+def jars(*names):
+    return "".join(f":/usr/share/java/{name}.jar" for name in names)
+
+
+GRPC_METHOD = {"http2": True, "grpc": True, "method": "/reqtap.Calls/Do"}
+
 # No unit of these is known exactly, or a part of their lines has none: right or none, never wrong.
 REPORTED = [
     uvicorn("uvicorn-executor", "asyncio", "executor", recall=0),
     Case("gevent", [PYTHON, "{here}/gevent_app.py"], ["python3-gevent"], recall=0, access=1),
     Case("node-http", ["node", "{here}/node_http.js"], ["nodejs"], recall=0),
+    # the newest that Debian's Node runs is named, so that it stays what was measured
+    Case("grpc-node", ["node", "{here}/grpc_node.js"], ["nodejs", "python3-h2"],
+         ["cd {build} && npm install --silent --no-fund --no-audit @grpc/grpc-js@1.9"], recall=0,
+         env={"NODE_PATH": "{build}/node_modules"}, options=GRPC_METHOD),
+    # Netty's thread sends what the pool's threads have worked on
+    java("grpc-java", "GrpcServer", ["libgrpc-java", "libnetty-java", "libguava-java", "libperfmark-java", "python3-h2"],
+         jars(*(f"grpc-{part}" for part in ("api", "context", "core", "netty", "stub")), "guava", "failureaccess",
+              "perfmark-api", "perfmark-impl",
+              *(f"netty-{part}" for part in ("common", "buffer", "transport", "resolver", "handler", "codec", "codec-http",
+                                             "codec-http2"))), recall=0, options={"http2": True, "grpc": True}),
     Case("node-express", ["node", "{here}/node_http.js"], ["nodejs", "node-express"], recall=0, env={"FRAMEWORK": "express", "NODE_PATH": "/usr/share/nodejs"}),
     Case("puma", ["/usr/bin/puma", "--bind", "tcp://127.0.0.1:{port}", "--threads", "16:16", "--quiet", "{here}/config.ru"],
          ["puma"], unit="handoff", recall=0.9),
     Case("lazy-threads", [PYTHON, "{here}/leak_http.py"], ["python3"], recall=0.6, access=1, options={"linger_s": 2}),
     go("go-lazy-pool", "lazypool", recall=0.45),
 ]
-
-
-def jars(*names):
-    return "".join(f":/usr/share/java/{name}.jar" for name in names)
 
 
 def pool(case, size, **settings):
@@ -205,7 +217,7 @@ def grpc_python(kind, pool="16", **settings):
 def grpc_cpp(kind, **settings):
     return Case(f"grpc-cpp-{kind}", ["{build}/grpc_server"], ["g++", "libgrpc++-dev", "python3-h2"],
                 ["g++ -O1 -o {build}/grpc_server {here}/grpc_server.cpp $(pkg-config --libs grpc++)"], env={"KIND": kind},
-                options={"http2": True, "grpc": True, "method": "/reqtap.Calls/Do"}, **settings)
+                options=GRPC_METHOD, **settings)
 
 
 def hypercorn_h2(name, options, **settings):
