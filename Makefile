@@ -131,7 +131,7 @@ soak: $(OUTPUT)/reqtap ## servers that restart at random for TIME seconds: maps 
 fuzz: $(FUZZ) ## fuzz every parser for TIME seconds each; T=line fuzzes one
 	$(Q)tests/fuzz/fuzz.sh $(OUTPUT) '$(TIME)' '$(T)'
 
-vmtest: $(OUTPUT)/reqtap $(LIVE) $(VM) ## live tests on other kernels under qemu, both plans; KERNELS="5.10 6.1 6.12 7.2"
+vmtest: $(OUTPUT)/reqtap $(LIVE) $(VM) ## live tests on other kernels under qemu, both plans, and the agent with cgroup v2 alone; KERNELS="5.10 6.1 6.12 7.2"
 	$(Q)tests/deps.sh build test vm
 	$(Q)/usr/bin/python3 tests/vm/vm.py --output $(OUTPUT) --kernels '$(KERNELS)' --only '$(T)'
 

@@ -187,6 +187,8 @@ def main():
     helm, _, why = tools()
     if not why and not shutil.which("runc"):
         why = "runc is missing: apt-get install runc"
+    if not why and int(Path("/proc/sys/kernel/perf_event_paranoid").read_text(encoding="ascii")) > 2:
+        why = "this kernel may want CAP_SYS_ADMIN, as tests/live/test_rights.py shows: sysctl kernel.perf_event_paranoid=2"
     why = why or tap.why_not()
     tests = [(n[5:].replace("_", " "), f) for n, f in globals().items() if n.startswith("test_")]
     failed = False
