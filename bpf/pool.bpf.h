@@ -12,7 +12,7 @@
 
 #include "bpf/maps.bpf.h"
 
-#define POOL_LOST 8 /* a power of two; one takes the place of an earlier one */
+#define POOL_LOST 32 /* a power of two; one more takes the place of the one read first */
 
 struct lost {
 	u64 request;
@@ -24,9 +24,9 @@ struct pool {
 			  */
 	u64 answered_ns; /* when the newest request that a worker answered was read */
 	struct lost lost[POOL_LOST]; /* unanswered, the client has left */
-	u64 forgotten_ns;            /* of those that had no room, the newest */
-	u32 reserved;
-	u32 hands_over; /* seen to, not only an event loop that reads */
+	u64 forgotten_ns;            /* of those that had no room, the one read last */
+	u32 first;                   /* of `lost`, as last looked for */
+	u32 hands_over;              /* seen to, not only an event loop that reads */
 };
 
 struct {
@@ -54,13 +54,17 @@ static __always_inline void pool_loses(struct conn *conn)
 {
 	u32 tgid = conn->tgid;
 	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid);
+	volatile u32 *first; /* in a register the verifier would follow each value of it */
 	struct lost *lost;
 
 	if (!pool || !conn->pending_count || conn->left)
 		return;
 	conn->left = 1;
-	/* by the number, a time: no counter that two would raise at once and 5.10 cannot return */
-	lost = &pool->lost[conn->last & (POOL_LOST - 1)];
+	first = &pool->first;
+	for (u32 i = 0; i < POOL_LOST; i++)
+		if (pool->lost[i].read_ns < pool->lost[*first & (POOL_LOST - 1)].read_ns)
+			*first = i;
+	lost = &pool->lost[*first & (POOL_LOST - 1)];
 	if (lost->read_ns > pool->forgotten_ns)
 		pool->forgotten_ns = lost->read_ns;
 	lost->read_ns = conn->read_ns;
@@ -72,7 +76,7 @@ static __always_inline void pool_finds(u32 tgid, u64 request)
 {
 	struct pool *pool = bpf_map_lookup_elem(&rt_pool, &tgid);
 
-	for (int i = 0; pool && i < POOL_LOST; i++)
+	for (u32 i = 0; pool && i < POOL_LOST; i++)
 		if (pool->lost[i].request == request)
 			pool->lost[i].read_ns = 0;
 }
@@ -80,7 +84,7 @@ static __always_inline void pool_finds(u32 tgid, u64 request)
 /* May one that was read after `floor_ns` and until `ceiling_ns` have been dropped? */
 static __always_inline bool pool_lost(const struct pool *pool, u64 floor_ns, u64 ceiling_ns)
 {
-	for (int i = 0; i < POOL_LOST; i++)
+	for (u32 i = 0; i < POOL_LOST; i++)
 		if (pool->lost[i].read_ns > floor_ns && pool->lost[i].read_ns <= ceiling_ns)
 			return true;
 	return pool->forgotten_ns > floor_ns;
