@@ -161,6 +161,9 @@ void node__tick(struct node *node, uint64_t now_ns,
 
 		if (verdict == HOLD_WAIT || entry->let_go == (verdict != HOLD_TAKE))
 			continue;
+		/* nobody knows it yet: what it writes is counted as left out, not unseen */
+		if (verdict == HOLD_LOSE && now_ns < entry->found_ns + NODE_LET_GO_NS)
+			continue;
 		entry->let_go = verdict != HOLD_TAKE;
 		fn(ctx, entry->container, !entry->let_go);
 	}

@@ -18,6 +18,7 @@
 #include "agent/replica.h"
 
 #define NODE_WAIT_NS 2000000000ULL
+#define NODE_LET_GO_NS 60000000000ULL /* so long a container without a known pod is captured */
 
 struct node_config {
 	struct replica_table *replicas;
