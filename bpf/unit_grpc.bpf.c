@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * gRPC's C core, which serves C++ and Python: its calls, by the functions of its C interface
- * (grpc/grpc.h), whose structures have been the same since 1.0. The thread that reads a call's
- * frames is not the one that works on it, nor need the one be that sends the answer's: whoever
- * holds the transport's lock sends for all. But whoever works on a call says which one it is:
+ * (grpc/grpc.h). The thread that reads a call's frames is not the one that works on it, nor need
+ * the one be that sends the answer's: whoever holds the transport's lock sends for all. But whoever
+ * works on a call says which one it is:
  *   - the program asks for the next call, and gives a tag: grpc_server_request_call();
  *   - grpc_completion_queue_next() returns the tag: there is a call, with its headers, and the
  *     thread works for it until it asks for the next event;
@@ -27,7 +27,8 @@ char LICENSE[] SEC("license")
 #define GRPC_OBJECT_BYTES 256 /* of C++'s object of a call, in which its array is looked for */
 #define GRPC_CALL_BEFORE 64   /* bytes before the array, in which the call is stored */
 
-/* grpc/grpc_types.h, grpc/slice.h; LP64 */
+/* grpc/grpc_types.h, grpc/slice.h; LP64. As of 1.51: while a header had `flags` between its value
+ * and what is internal, it was longer: of such a core's headers but the first one is found. */
 #define GRPC_OP_COMPLETE 2
 #define GRPC_OP_SEND_STATUS_FROM_SERVER 3
 #define GRPC_OP_BYTES 80
