@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include "agent/elf.h"
 #include "agent/grpc_code.h"
 
@@ -68,6 +69,8 @@ static int recognise(struct elf *elf, struct runtime_match *ret)
 	for (unsigned i = 0; !err && i < count; i++)
 		ret->probes[i].vaddr = vaddrs[i];
 	ret->probe_count = err ? 0 : count;
+	/* the file does not tell which */
+	snprintf(ret->version, sizeof(ret->version), "%s", "C core");
 	return err;
 }
 

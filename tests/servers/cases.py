@@ -148,7 +148,7 @@ REPORTED = [
          env={"NODE_PATH": "{build}/node_modules"}, options=GRPC_METHOD),
     # Netty's thread sends what the pool's threads have worked on
     java("grpc-java", "GrpcServer", ["libgrpc-java", "libnetty-java", "libguava-java", "libperfmark-java", "python3-h2"],
-         jars(*(f"grpc-{part}" for part in ("api", "context", "core", "netty", "stub")), "guava", "failureaccess",
+         jars(*(f"grpc-{part}" for part in ("api", "context", "core", "netty", "stub")), "guava",
               "perfmark-api", "perfmark-impl",
               *(f"netty-{part}" for part in ("common", "buffer", "transport", "resolver", "handler", "codec", "codec-http",
                                              "codec-http2"))), recall=0, options={"http2": True, "grpc": True}),

@@ -24,35 +24,19 @@
 #include <thread>
 #include <vector>
 
+#include "truth.hpp"
+
 struct Job {
 	int fd;
 	std::string request;
 };
 
-static int truth_fd, events, wake;
+static int events, wake;
 static std::string back;
-static std::mutex log_lock, queue_lock;
+static std::mutex queue_lock;
 static std::condition_variable filled;
 static std::deque<Job> queue;
 static std::vector<int> returned; // under queue_lock
-
-static void info(int fd, const std::string &line, const std::string &id = "")
-{
-	std::string truth = "{\"line\": \"" + line + "\", \"id\": " + (id.empty() ? "null" : "\"" + id + "\"") + "}\n";
-	std::string text = line + "\n";
-	std::lock_guard<std::mutex> hold(log_lock);
-
-	if (write(fd, text.data(), text.size()) < 0 || write(truth_fd, truth.data(), truth.size()) < 0)
-		abort();
-}
-
-static void beat(int name)
-{
-	for (int n = 1;; n++) {
-		info(2, "heartbeat " + std::to_string(name) + " " + std::to_string(n));
-		std::this_thread::sleep_for(std::chrono::milliseconds(5));
-	}
-}
 
 static std::string field(const std::string &head, const char *name)
 {
