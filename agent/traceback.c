@@ -12,6 +12,7 @@
 enum part {
 	PART_FRAMES,    /* after the start: indented lines, then the exception */
 	PART_EXCEPTION, /* the exception's line came: more of its message, a chain, or the end */
+	PART_CHAIN,     /* "During handling of …" came: the next traceback is part of this one */
 };
 
 struct open_traceback {
@@ -94,23 +95,17 @@ static bool is_chain(struct str s)
 	       starts_with(s, "The above exception was the direct cause");
 }
 
-/*
- * What does not fit is left out, at the end of a character: the bound is the record's. `more`: of
- * the exception's message, which has several lines.
- */
+/* What does not fit is a record of its own. */
+static bool fits(const struct open_traceback *open, struct str text)
+{
+	return open->len + 1 + text.len <= TRACEBACK_MAX_BYTES;
+}
+
+/* `more`: of the exception's message, which has several lines. */
 static void append(struct open_traceback *open, struct str text, bool more)
 {
-	size_t room = TRACEBACK_MAX_BYTES - open->len;
-
-	if (open->len > open->text_at && room) {
+	if (open->len > open->text_at)
 		open->data[open->len++] = '\n';
-		room--;
-	}
-	if (text.len > room) {
-		text.len = room;
-		while (text.len && ((unsigned char)text.data[text.len] & 0xc0) == 0x80)
-			text.len--;
-	}
 	memcpy(open->data + open->len, text.data, text.len);
 	/* without a head the message is the exception's: the last that is no frame, to its end */
 	if (!open->has_head && text.len && more) {
@@ -157,7 +152,10 @@ static bool goes_on(struct open_traceback *open, const struct line *line)
 	struct str text = line->text;
 	bool indented = text.len && (text.data[0] == ' ' || text.data[0] == '\t');
 
-	if (is_start(text) && (open->part == PART_EXCEPTION || open->len == open->text_at)) {
+	/* a thread that prints one exception after another prints several tracebacks */
+	if (is_start(text) && !indented) {
+		if (open->part != PART_CHAIN && open->len != open->text_at)
+			return false;
 		open->part = PART_FRAMES;
 		return true;
 	}
@@ -166,8 +164,10 @@ static bool goes_on(struct open_traceback *open, const struct line *line)
 			open->part = PART_EXCEPTION; /* "ValueError: …", or a bare "KeyError" */
 		return true;
 	}
-	if (is_chain(text))
+	if (is_chain(text)) {
+		open->part = PART_CHAIN;
 		return true;
+	}
 	/* an empty line before a chain, or a message of several lines: both in one write */
 	return line->first_write_ns == open->last_ns && (indented || !begins_record(text));
 }
@@ -175,7 +175,7 @@ static bool goes_on(struct open_traceback *open, const struct line *line)
 /* Blank lines before a chain come in a write of their own from print_exc. */
 static bool chain_may_follow(const struct open_traceback *open, const struct line *line)
 {
-	return open->part == PART_EXCEPTION && !line->text.len;
+	return open->part != PART_FRAMES && !line->text.len;
 }
 
 bool traceback_joiner__line(struct traceback_joiner *joiner, const struct line *line)
@@ -187,14 +187,15 @@ bool traceback_joiner__line(struct traceback_joiner *joiner, const struct line *
 	if (joiner->open)
 		HASH_FIND(hh, joiner->open, &key, sizeof(key), open);
 	had_exception = open && open->part == PART_EXCEPTION;
-	if (open && open->line.request == line->request &&
+	if (open && open->line.request == line->request && fits(open, line->text) &&
 	    (goes_on(open, line) || chain_may_follow(open, line))) {
 		append(open, line->text, had_exception && open->part == PART_EXCEPTION);
 		open->last_ns = line->time_ns;
 	} else {
 		if (open)
 			hand_out(joiner, open);
-		if (!is_start(line->text) && !is_start(line->rest))
+		if (line->text.len >= TRACEBACK_MAX_BYTES ||
+		    (!is_start(line->text) && !is_start(line->rest)))
 			return false;
 		open = begin(joiner, line, !is_start(line->text));
 		return open != NULL;
@@ -213,6 +214,8 @@ uint64_t traceback_joiner__tick(struct traceback_joiner *joiner, uint64_t now_ns
 	HASH_ITER (hh, joiner->open, open, next) {
 		uint64_t due = open->last_ns + TRACEBACK_WAIT_NS;
 
+		if (due > open->line.time_ns + TRACEBACK_LONGEST_NS)
+			due = open->line.time_ns + TRACEBACK_LONGEST_NS;
 		if (due <= now_ns)
 			hand_out(joiner, open);
 		else if (due < again)

@@ -11,8 +11,9 @@
 #include "agent/line.h"
 
 #define TRACEBACK_MAX_BYTES (64 * 1024)
-#define TRACEBACK_OPEN_MAX 256         /* threads inside a traceback at once */
-#define TRACEBACK_WAIT_NS 100000000ULL /* for the next line; a chain goes on at once */
+#define TRACEBACK_OPEN_MAX 256             /* threads inside a traceback at once */
+#define TRACEBACK_WAIT_NS 100000000ULL     /* for the next line; a chain goes on at once */
+#define TRACEBACK_LONGEST_NS 5000000000ULL /* from its first line: it holds ring space */
 
 struct traceback {
 	const struct line *line; /* of the head, or the traceback's first; its text is `message` */

@@ -203,6 +203,55 @@ static void test_bounds(void **state)
 	traceback_joiner__free(joiner);
 }
 
+static void test_one_after_another(void **state)
+{
+	struct seen seen = { 0 };
+	struct traceback_joiner *joiner = traceback_joiner__new(keep, &seen);
+
+	put(joiner, 1, 10, START "\n" FRAME "\nKeyError: 1\n" START "\n" FRAME "\nKeyError: 2\n");
+	assert_int_equal(seen.count, 1);
+	put(joiner, 1, 20, START "\n");
+	put(joiner, 1, 30, START "\n" FRAME "\nKeyError: 3\n");
+	assert_int_equal(seen.count, 3);
+	assert_string_equal(seen.got[0].text, START "\n" FRAME "\nKeyError: 1");
+	assert_string_equal(seen.got[1].text, START "\n" FRAME "\nKeyError: 2");
+	assert_string_equal(seen.got[2].text, START);
+	traceback_joiner__free(joiner);
+}
+
+/* Its first line holds ring space: it is not open for ever, though each line is soon followed. */
+static void test_endless(void **state)
+{
+	const uint64_t step = TRACEBACK_WAIT_NS / 2;
+	struct seen seen = { 0 };
+	struct traceback_joiner *joiner = traceback_joiner__new(keep, &seen);
+
+	put(joiner, 1, 0, START "\n");
+	for (uint64_t now = step; now < TRACEBACK_LONGEST_NS; now += step) {
+		put(joiner, 1, now, FRAME "\n");
+		assert_int_equal(traceback_joiner__tick(joiner, now),
+				 now + 2 * step < TRACEBACK_LONGEST_NS ? now + 2 * step
+								       : TRACEBACK_LONGEST_NS);
+	}
+	traceback_joiner__tick(joiner, TRACEBACK_LONGEST_NS);
+	assert_int_equal(seen.count, 1);
+	traceback_joiner__free(joiner);
+}
+
+/* What does not fit is not taken: the caller has it as lines. */
+static void test_full(void **state)
+{
+	struct seen seen = { 0 };
+	struct traceback_joiner *joiner = traceback_joiner__new(keep, &seen);
+	unsigned taken = put(joiner, 1, 10, START "\n");
+
+	for (size_t i = 0; i < TRACEBACK_MAX_BYTES / strlen(FRAME) + 2; i++)
+		taken += put(joiner, 1, 10, FRAME "\n");
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(taken, 1 + (TRACEBACK_MAX_BYTES - strlen(START)) / strlen(FRAME "\n"));
+	traceback_joiner__free(joiner);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +264,9 @@ int main(void)
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_unrelated_line_after),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_one_after_another),
+		cmocka_unit_test(test_endless),
+		cmocka_unit_test(test_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
