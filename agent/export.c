@@ -264,10 +264,19 @@ static void hold_ended(void *ctx, uint64_t now_ns)
 	loop_timer__set(export->hold_timer, next_ns);
 }
 
+static void act(struct export *export, curl_socket_t fd, int mask)
+{
+	int running;
+
+	curl_multi_socket_action(export->multi, fd, mask, &running);
+	collect(export);
+	secret__wipe_registers();
+}
+
 static void socket_ready(void *ctx, int fd, uint32_t events)
 {
 	struct export *export = ctx;
-	int running, mask = 0;
+	int mask = 0;
 
 	if (events & (EPOLLIN | EPOLLHUP))
 		mask |= CURL_CSELECT_IN;
@@ -275,8 +284,7 @@ static void socket_ready(void *ctx, int fd, uint32_t events)
 		mask |= CURL_CSELECT_OUT;
 	if (events & EPOLLERR)
 		mask |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(export->multi, fd, mask, &running);
-	collect(export);
+	act(export, fd, mask);
 }
 
 static int socket_changed(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
@@ -298,10 +306,8 @@ static int socket_changed(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
 static void curl_timer_expired(void *ctx, uint64_t now_ns)
 {
 	struct export *export = ctx;
-	int running;
 
-	curl_multi_socket_action(export->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect(export);
+	act(export, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int curl_timer_changed(CURLM *multi, long timeout_ms, void *ctx)

@@ -43,4 +43,11 @@ struct secret *secret__read(int fd, int *ret_err);
 /* Overwrites with zeros; not removed by a compiler. */
 void secret__wipe(void *data, size_t len);
 
+/*
+ * Zeroes the registers that calls may change, the vector ones too: memcpy() leaves in them what it
+ * copied last, and a core has each thread's registers whatever its filter. Call when libcurl, which
+ * copies whole requests, has returned.
+ */
+void secret__wipe_registers(void);
+
 #endif
