@@ -153,19 +153,20 @@ static bool goes_on(struct open_traceback *open, const struct line *line)
 	bool indented = text.len && (text.data[0] == ' ' || text.data[0] == '\t');
 
 	/* a thread that prints one exception after another prints several tracebacks */
-	if (is_start(text) && !indented) {
+	if (is_start(text)) {
 		if (open->part != PART_CHAIN && open->len != open->text_at)
 			return false;
 		open->part = PART_FRAMES;
 		return true;
 	}
+	if (is_chain(text)) {
+		open->part = PART_CHAIN;
+		return true;
+	}
+	/* all of an exception group is indented, its end too: a chain may follow its frames */
 	if (open->part == PART_FRAMES) {
 		if (!indented && text.len)
 			open->part = PART_EXCEPTION; /* "ValueError: …", or a bare "KeyError" */
-		return true;
-	}
-	if (is_chain(text)) {
-		open->part = PART_CHAIN;
 		return true;
 	}
 	/* an empty line before a chain, or a message of several lines: both in one write */

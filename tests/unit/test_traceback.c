@@ -8,7 +8,7 @@
 
 struct seen {
 	struct {
-		char message[128], text[512];
+		char message[128], text[2048];
 		uint64_t time_ns;
 		uint32_t tid;
 	} got[4];
@@ -22,8 +22,8 @@ static void keep(void *ctx, const struct traceback *traceback)
 
 	assert_true(seen->count < 4);
 	snprintf(seen->got[seen->count].message, 128, "%.*s", (int)message.len, message.data);
-	snprintf(seen->got[seen->count].text, 512, "%.*s", (int)traceback->text.len,
-		 traceback->text.data);
+	snprintf(seen->got[seen->count].text, sizeof(seen->got[0].text), "%.*s",
+		 (int)traceback->text.len, traceback->text.data);
 	seen->got[seen->count].time_ns = traceback->line->time_ns;
 	seen->got[seen->count++].tid = traceback->line->tid;
 }
@@ -203,6 +203,50 @@ static void test_bounds(void **state)
 	traceback_joiner__free(joiner);
 }
 
+#define GROUP                                                                                      \
+	"  + Exception Group Traceback (most recent call last):\n"                                 \
+	"  |   File \"a.py\", line 1, in <module>\n"                                               \
+	"  | ExceptionGroup: two (1 sub-exception)\n"                                              \
+	"  +-+---------------- 1 ----------------\n"                                               \
+	"    | Traceback (most recent call last):\n"                                               \
+	"    |   File \"a.py\", line 2, in <module>\n"                                             \
+	"    | ValueError: 1\n"                                                                    \
+	"    +------------------------------------\n"
+
+/* As print_exc writes it: a write per line. */
+static void put_lines(struct traceback_joiner *joiner, uint64_t time, const char *text)
+{
+	while (*text) {
+		const char *end = strchr(text, '\n') + 1;
+		char *line = strndup(text, end - text);
+
+		put(joiner, 1, time++, line);
+		free(line);
+		text = end;
+	}
+}
+
+static void test_groups(void **state)
+{
+	struct seen seen = { 0 };
+	struct traceback_joiner *joiner = traceback_joiner__new(keep, &seen);
+
+	put_lines(joiner, 10,
+		  GROUP "\nDuring handling of the above exception, another exception "
+			"occurred:\n\n" GROUP);
+	assert_int_equal(seen.count, 0); /* a chain: one record */
+	put_lines(joiner, 100, GROUP);
+	assert_int_equal(seen.count, 1);
+	put_lines(joiner, 200,
+		  "\nThe above exception was the direct cause of the following "
+		  "exception:\n\n" START "\n" FRAME "\nKeyError: 1\n");
+	assert_int_equal(seen.count, 1);
+	traceback_joiner__exit(joiner, 0);
+	assert_int_equal(seen.count, 2);
+	assert_string_equal(seen.got[1].message, "KeyError: 1");
+	traceback_joiner__free(joiner);
+}
+
 static void test_one_after_another(void **state)
 {
 	struct seen seen = { 0 };
@@ -264,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_unrelated_line_after),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_one_after_another),
 		cmocka_unit_test(test_endless),
 		cmocka_unit_test(test_full),
