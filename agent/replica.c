@@ -273,8 +273,11 @@ void replica_table__process(struct replica_table *table, uint64_t container, pid
 		any |= m != IDENTITY_REPLICA && entry->process.text[m];
 	if (!any && entry->environ_reads < ENVIRON_READS)
 		read_environ(table, entry, tgid);
-	read_environment_file(entry);
 	compose(table, entry);
+	if (entry->file_stat.st_ino)
+		check_file(table, entry); /* a promotion that no line and no tick has met yet */
+	else if (read_environment_file(entry))
+		compose(table, entry);
 }
 
 int replica_table__set(struct replica_table *table, uint64_t container,

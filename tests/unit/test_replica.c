@@ -168,6 +168,11 @@ static void test_environment_file(void **state)
 	replica_table__now(table, 10000000000ULL);
 	assert_str(replica_table__get(table, 5)->environment, "production");
 	assert_string_equal(promotion, "staging to production");
+	/* a program that starts in the container right after the change is not what hides it */
+	put_file(root, "{\"name\": \"canary\"}");
+	replica_table__process(table, 5, getpid());
+	assert_str(replica_table__get(table, 5)->environment, "canary");
+	assert_string_equal(promotion, "production to canary");
 	put_file(root, "");
 	replica_table__tick(table, 20000000000ULL);
 	assert_int_equal(replica_table__get(table, 5)->environment.len, 0);
