@@ -28,8 +28,9 @@ def _():
 def _():
     with Agent("--cgroup", f"/{NAME}-*") as agent, Cgroup(f"/{NAME}-a") as group:
         env = dict(os.environ, BT_MODEL_ID="m1", BT_MODEL_DEPLOYMENT_ID="v1")
-        drain(group.start("/bin/sh", "-c", "echo first; echo second >&2", env=env))
+        server = group.start("/bin/sh", "-c", "echo first; echo second >&2; read go", stdin=subprocess.PIPE, env=env)
         assert agent.wait_for(2), agent.log
+        drain(server)
         records = agent.records()
         assert sorted(r["body"] for r in records) == ["first", "second"], records
         for record in records:
@@ -81,8 +82,9 @@ def _():
     with Agent("--cgroup", f"/{NAME}-d/*", "--replica", "abcde") as agent, Cgroup(f"/{NAME}-d/one") as group, \
             Cgroup(f"/{NAME}-d/one/leaf") as leaf:
         env = dict(os.environ, BT_MODEL_ID="m2")
-        drain(leaf.start("/bin/echo", "from the leaf", env=env))
+        server = leaf.start("/bin/sh", "-c", "echo from the leaf; read go", stdin=subprocess.PIPE, env=env)
         assert agent.wait_for(1), agent.log
+        drain(server)
         record = agent.records()[0]
         assert record["body"] == "from the leaf" and record["attributes"]["model_id"] == "m2", record
         assert group.folder.exists()

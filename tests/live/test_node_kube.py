@@ -43,9 +43,17 @@ def deploy(records):
     return [r for r in records if r["scope"] == "reqtap.deploy"]
 
 
-def echo(group, text, **env):
-    done = group.start("/bin/echo", text, env=dict(os.environ, **env))
-    done.communicate(timeout=30)
+def echo(group, text):
+    group.start("/bin/echo", text).communicate(timeout=30)
+
+
+def serve(group, text, **env):
+    """
+    Says whose it is by its environment, and lives until the cgroup is removed, so that this can be read. Not by
+    BT_MODEL_ID: agents of other tests, which run beside this one, take every container that says that.
+    """
+    server = group.start("/bin/sh", "-c", 'echo "$0"; exec sleep 60', text, env=dict(os.environ, **env))
+    assert server.stdout.readline() == text.encode() + b"\n"
 
 
 @test("whose line it is: by labels, of both drivers; side-cars and other pods are left out")
@@ -75,7 +83,7 @@ def _():
 
 @test("a line waits for its metadata, and not for ever")
 def _():
-    with ApiServer() as api, agent(api) as node:
+    with ApiServer() as api, agent(api, "--identity", "model_id=label:baseten.co/model-id+env:MODEL") as node:
         uid, container = str(uuid.uuid4()), new_id()
         with cgroup(uid, container) as group:
             echo(group, "early")
@@ -86,7 +94,7 @@ def _():
             assert serving(node.records())[0]["attributes"]["replica"] == "ng7v7"
         with cgroup(str(uuid.uuid4()), new_id()) as group:
             begin = time.monotonic()
-            echo(group, "alone", BT_MODEL_ID="by-environment")
+            serve(group, "alone", MODEL="by-environment")
             assert until(lambda: "alone" in node.messages()), node.log
             assert time.monotonic() - begin > 1, time.monotonic() - begin
             record = next(r for r in node.records() if r["body"] == "alone")
@@ -194,16 +202,19 @@ def _():
 
 @test("other labels, by --identity and --selector")
 def _():
-    with ApiServer() as api, agent(api, "--identity", "model_id=label:app", "--selector", "tier in (gpu)") as node:
+    identity = ["--identity", "model_id=label:app", "--identity", "model_version_id=label:version"]
+    with ApiServer() as api, agent(api, *identity, "--selector", "tier in (gpu)") as node:
         ids, uids = [new_id(), new_id()], [str(uuid.uuid4()), str(uuid.uuid4())]
         for number, tier in enumerate(("gpu", "cpu")):
-            api.put(pod(uids[number], f"m-{number}-abcd{number}", [("c", ids[number])], {"app": "mine", "tier": tier}))
+            api.put(pod(uids[number], f"m-{number}-abcd{number}", [("c", ids[number])],
+                        {"app": "mine", "version": "v1", "tier": tier}))
             with cgroup(uids[number], ids[number]) as group:
-                echo(group, tier, BT_MODEL_ID="not asked for")
+                serve(group, tier, BT_MODEL_DEPLOYMENT_ID="not asked for")
         assert until(lambda: "gpu" in node.messages()), node.log
         time.sleep(2.5)
         assert [r["body"] for r in serving(node.records())] == ["gpu"], node.records()
-        assert serving(node.records())[0]["attributes"]["model_id"] == "mine"
+        said = serving(node.records())[0]["attributes"]
+        assert said["model_id"] == "mine" and said["model_version_id"] == "v1", said
 
 
 try:
