@@ -94,6 +94,8 @@ def main():
     args = parser.parse_args()
     output = args.output.resolve()
     totals = [0, 0, 0]
+    # a shell starts what it puts behind `&` with SIGINT ignored: a command under test would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for kinds in args.kinds:
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             runs = [pool.submit(run_one, kind, command, output, args.timeout) for kind in kinds.split("+")
