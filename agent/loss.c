@@ -80,19 +80,28 @@ static uint32_t news(uint32_t *told, uint32_t count)
 void loss_table__fragment(struct loss_table *table, const struct event_fragment *fragment,
 			  uint32_t *ret_writes, uint32_t *ret_bytes)
 {
-	struct entry *entry = find(table, fragment->inode, fragment->device);
+	struct entry *entry = NULL;
 
-	*ret_writes = entry ? news(&entry->told.writes, fragment->lost_writes) : 0;
-	*ret_bytes = entry ? news(&entry->told.bytes, fragment->lost_bytes) : 0;
+	*ret_writes = *ret_bytes = 0;
+	if (fragment->lost_writes || fragment->lost_bytes)
+		entry = find(table, fragment->inode, fragment->device);
+	if (!entry)
+		return;
+	*ret_writes = news(&entry->told.writes, fragment->lost_writes);
+	*ret_bytes = news(&entry->told.bytes, fragment->lost_bytes);
 }
 
 void loss_table__late(struct loss_table *table, const struct stream_key *key,
 		      const struct stream *stream, uint32_t *ret_writes, uint32_t *ret_bytes)
 {
-	struct entry *entry = find(table, key->inode, key->device);
+	struct entry *entry = NULL;
 
-	*ret_writes = entry ? news(&entry->told.writes, entry->late.writes) : 0;
-	*ret_bytes = entry ? news(&entry->told.bytes, entry->late.bytes) : 0;
-	if (entry)
-		entry->late = (struct count){ stream->lost_writes, stream->lost_bytes };
+	*ret_writes = *ret_bytes = 0;
+	if (stream->lost_writes || stream->lost_bytes)
+		entry = find(table, key->inode, key->device);
+	if (!entry)
+		return;
+	*ret_writes = news(&entry->told.writes, entry->late.writes);
+	*ret_bytes = news(&entry->told.bytes, entry->late.bytes);
+	entry->late = (struct count){ stream->lost_writes, stream->lost_bytes };
 }
