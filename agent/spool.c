@@ -46,7 +46,6 @@ static const char *const sql[STATEMENTS] = {
 };
 
 static const char setup[] = DB_PAGES DB_WRITER
-	"PRAGMA cache_size = -1024;"
 	"CREATE TABLE IF NOT EXISTS payload (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL,"
 	" first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, records INTEGER NOT NULL,"
 	" dropped INTEGER NOT NULL, raw_len INTEGER NOT NULL, compression INTEGER NOT NULL,"

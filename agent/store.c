@@ -70,7 +70,7 @@ static const char *const sql[STATEMENTS] = {
 
 /* auto_vacuum is incremental: a smaller bound gives the disk back. */
 static const char setup[] = DB_PAGES
-	"PRAGMA auto_vacuum = INCREMENTAL;" DB_WRITER "PRAGMA cache_size = -2048;"
+	"PRAGMA auto_vacuum = INCREMENTAL;" DB_WRITER
 	"CREATE TABLE IF NOT EXISTS chunk (seq INTEGER PRIMARY KEY, records INTEGER NOT NULL,"
 	" missing INTEGER NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,"
 	" levels BLOB NOT NULL, raw_len INTEGER NOT NULL, data BLOB NOT NULL);"
