@@ -18,6 +18,7 @@
 #define TICK_NS 1000000000ULL /* how often its state is told, and a broken file is tried again */
 #define AGE_S 10
 #define IDENTITIES_MAX 256 /* in one buffer; beyond it is full */
+#define ROSTER_MAX 1024 /* a node's pods (the kubelet's limit is 110), and what was before them */
 
 /* Records on their way to the writer. */
 struct buffer {
@@ -263,8 +264,8 @@ static uint8_t *room(struct buffer *buffer, size_t len)
 /* The replica's number; it is in the buffer's list then. 0: no memory, or the list is full. */
 static uint32_t identify(struct history *h, struct buffer *buffer, const struct replica *replica)
 {
-	const struct replica *copy;
-	uint32_t number = roster__number(h->roster, replica, &copy);
+	const struct roster_member *member = roster__get(h->roster, replica);
+	uint32_t number = member ? member->number : 0;
 	struct replica *own;
 
 	for (unsigned i = buffer->identity_count; i-- > 0 && number;)
@@ -272,7 +273,7 @@ static uint32_t identify(struct history *h, struct buffer *buffer, const struct 
 			return number;
 	if (!number || buffer->identity_count == IDENTITIES_MAX)
 		return 0;
-	own = replica_copy(copy);
+	own = replica_copy(&member->replica);
 	if (!own)
 		return 0;
 	buffer->replicas[buffer->identity_count] = own;
@@ -457,7 +458,7 @@ struct history *history__new(struct loop *loop, const struct history_config *con
 	h->lock_fd = -1;
 	h->last = &h->first;
 	snprintf(h->path, sizeof(h->path), "%s/" STORE_FILE, config->dir);
-	h->roster = roster__new(0);
+	h->roster = roster__new(0, ROSTER_MAX, 0);
 	h->flush = loop_timer__new(loop, flush_due, h);
 	h->tick = loop_timer__new(loop, tick, h);
 	if (h->roster && h->flush && h->tick)

@@ -16,12 +16,10 @@ struct counts {
 	uint64_t lines, errors, attributed;
 };
 
-struct member {
-	uint32_t number; /* in the roster */
-	struct replica *replica;
+/* Of a replica, in the roster. */
+struct activity {
 	struct counts counts;
 	uint64_t last_ns; /* UNIX time of its last line */
-	UT_hash_handle hh;
 };
 
 struct open_request {
@@ -38,7 +36,6 @@ struct open_request {
 struct live {
 	pthread_mutex_t mutex;
 	struct roster *roster;
-	struct member *members;
 	struct open_request *requests; /* in the order of their coming */
 	struct open_request *ids;
 	uint64_t lost;
@@ -59,15 +56,8 @@ struct live *live__new(void)
 	if (!live)
 		return NULL;
 	pthread_mutex_init(&live->mutex, NULL);
-	live->roster = roster__new(0);
+	live->roster = roster__new(0, LIVE_REPLICAS_MAX, sizeof(struct activity));
 	return live->roster ? live : live__free(live);
-}
-
-static void forget_member(struct live *live, struct member *member)
-{
-	HASH_DEL(live->members, member);
-	free(member->replica);
-	free(member);
 }
 
 static void forget_request(struct live *live, struct open_request *request)
@@ -86,38 +76,12 @@ struct live *live__free(struct live *live)
 {
 	if (!live)
 		return NULL;
-	while (live->members)
-		forget_member(live, live->members);
 	while (live->requests)
 		forget_request(live, live->requests);
 	roster__free(live->roster);
 	pthread_mutex_destroy(&live->mutex);
 	free(live);
 	return NULL;
-}
-
-static struct member *get_member(struct live *live, const struct replica *replica)
-{
-	const struct replica *copy;
-	uint32_t number = roster__number(live->roster, replica, &copy);
-	struct member *member;
-
-	HASH_FIND(hh, live->members, &number, sizeof(number), member);
-	if (member || !number)
-		return member;
-	if (HASH_COUNT(live->members) >= LIVE_REPLICAS_MAX)
-		forget_member(live, live->members);
-	member = calloc(1, sizeof(*member));
-	if (!member)
-		return NULL;
-	member->number = number;
-	member->replica = replica_copy(copy);
-	if (!member->replica) {
-		free(member);
-		return NULL;
-	}
-	HASH_ADD(hh, live->members, number, sizeof(number), member);
-	return member;
 }
 
 static void count(struct counts *counts, const struct record *record)
@@ -146,13 +110,15 @@ static void count_request(struct live *live, const struct record *record)
 void live__record(void *ctx, const struct record *record)
 {
 	struct live *live = ctx;
-	struct member *member;
+	const struct roster_member *member;
+	struct activity *activity;
 
 	pthread_mutex_lock(&live->mutex);
-	member = get_member(live, record->replica);
+	member = roster__get(live->roster, record->replica);
 	if (member) {
-		count(&member->counts, record);
-		member->last_ns = record->time_ns;
+		activity = roster__extra(member);
+		count(&activity->counts, record);
+		activity->last_ns = record->time_ns;
 	}
 	count_request(live, record);
 	pthread_mutex_unlock(&live->mutex);
@@ -234,15 +200,16 @@ static void put_counts(FILE *out, const struct counts *counts)
 		counts->lines, counts->errors, counts->attributed);
 }
 
-static void put_member(FILE *out, const struct member *member, bool first)
+static void put_replica(FILE *out, const struct replica *replica, const struct activity *activity,
+			bool first)
 {
 	fputs(first ? "{" : ",{", out);
-	put_counts(out, &member->counts);
-	fprintf(out, ",\"last_ns\":\"%" PRIu64 "\"", member->last_ns);
-	put_text(out, "replica", member->replica->replica);
-	put_text(out, "model_id", member->replica->model_id);
-	put_text(out, "model_version_id", member->replica->model_version_id);
-	put_text(out, "environment", member->replica->environment);
+	put_counts(out, &activity->counts);
+	fprintf(out, ",\"last_ns\":\"%" PRIu64 "\"", activity->last_ns);
+	put_text(out, "replica", replica->replica);
+	put_text(out, "model_id", replica->model_id);
+	put_text(out, "model_version_id", replica->model_version_id);
+	put_text(out, "environment", replica->environment);
 	putc('}', out);
 }
 
@@ -266,14 +233,14 @@ void live__json(struct live *live, FILE *out)
 {
 	uint64_t now_ns = boot_now();
 	struct open_request *request;
-	struct member *member;
+	const struct roster_member *member = NULL;
 	bool first = true;
 
 	pthread_mutex_lock(&live->mutex);
 	sweep(live, now_ns);
 	fprintf(out, "{\"lost\":%" PRIu64 ",\"replicas\":[", live->lost);
-	for (member = live->members; member; member = member->hh.next, first = false)
-		put_member(out, member, first);
+	for (; (member = roster__next(live->roster, member)); first = false)
+		put_replica(out, &member->replica, roster__extra(member), first);
 	fputs("],\"requests\":[", out);
 	first = true;
 	for (request = live->requests; request; request = request->hh.next) {

@@ -6,22 +6,30 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#define MEMBERS 6
+#define TEXTS 6
 
-struct member {
-	struct replica *replica;
-	char *key; /* the members' lengths and texts */
-	uint32_t number;
+/* In one allocation: a member, the caller's bytes, the key. */
+struct entry {
+	struct roster_member member;
 	UT_hash_handle hh;
+	uint64_t extra[];
+};
+
+/* What tells replicas apart; the texts follow. */
+struct key {
+	uint32_t lens[TEXTS];
+	char texts[];
 };
 
 struct roster {
-	struct member *members; /* in the order of their coming */
-	struct member *newest;  /* most lines follow one of the same replica */
+	struct entry *entries; /* in the order of their coming */
+	struct entry *newest;  /* most lines follow one of the same replica */
 	uint32_t last;
+	unsigned max;
+	size_t extra; /* bytes, whole words */
 };
 
-static struct str *const *list(struct replica *replica, struct str *ret[MEMBERS])
+static struct str *const *list(struct replica *replica, struct str *ret[TEXTS])
 {
 	ret[0] = &replica->replica;
 	ret[1] = &replica->model_id;
@@ -32,27 +40,39 @@ static struct str *const *list(struct replica *replica, struct str *ret[MEMBERS]
 	return ret;
 }
 
-struct replica *replica_copy(const struct replica *replica)
+static size_t texts_len(const struct replica *replica)
 {
-	struct replica from = *replica, *copy;
-	struct str *texts[MEMBERS];
-	size_t size = sizeof(*copy);
-	char *to;
+	struct replica from = *replica;
+	struct str *texts[TEXTS];
+	size_t len = 0;
 
 	list(&from, texts);
-	for (int i = 0; i < MEMBERS; i++)
-		size += texts[i]->len;
-	copy = malloc(size);
-	if (!copy)
-		return NULL;
-	to = (char *)(copy + 1);
-	for (int i = 0; i < MEMBERS; i++) {
+	for (int i = 0; i < TEXTS; i++)
+		len += texts[i]->len;
+	return len;
+}
+
+/* `from` with its texts copied to `to`. */
+static struct replica copy_texts(struct replica from, char *to)
+{
+	struct str *texts[TEXTS];
+
+	list(&from, texts);
+	for (int i = 0; i < TEXTS; i++) {
 		if (texts[i]->len)
 			memcpy(to, texts[i]->data, texts[i]->len);
 		texts[i]->data = to;
 		to += texts[i]->len;
 	}
-	*copy = from;
+	return from;
+}
+
+struct replica *replica_copy(const struct replica *replica)
+{
+	struct replica *copy = malloc(sizeof(*copy) + texts_len(replica));
+
+	if (copy)
+		*copy = copy_texts(*replica, (char *)(copy + 1));
 	return copy;
 }
 
@@ -64,107 +84,99 @@ static bool equal(const struct replica *a, const struct replica *b)
 	       str_equal(a->training_job_id, b->training_job_id);
 }
 
-static char *make_key(const struct replica *replica, size_t *ret_len)
+static void forget(struct roster *roster, struct entry *entry)
 {
-	struct replica from = *replica;
-	struct str *texts[MEMBERS];
-	size_t size = 0;
-	char *key, *to;
-
-	list(&from, texts);
-	for (int i = 0; i < MEMBERS; i++)
-		size += sizeof(texts[i]->len) + texts[i]->len;
-	key = to = malloc(size);
-	for (int i = 0; i < MEMBERS && key; i++) {
-		memcpy(to, &texts[i]->len, sizeof(texts[i]->len));
-		to += sizeof(texts[i]->len);
-		if (texts[i]->len)
-			memcpy(to, texts[i]->data, texts[i]->len);
-		to += texts[i]->len;
-	}
-	*ret_len = size;
-	return key;
-}
-
-static void forget(struct roster *roster, struct member *member)
-{
-	if (roster->newest == member)
+	if (roster->newest == entry)
 		roster->newest = NULL;
-	HASH_DEL(roster->members, member);
-	free(member->replica);
-	free(member->key);
-	free(member);
+	HASH_DEL(roster->entries, entry);
+	free(entry);
 }
 
-struct roster *roster__new(uint32_t last)
+struct roster *roster__new(uint32_t last, unsigned max, size_t extra)
 {
 	struct roster *roster = calloc(1, sizeof(*roster));
 
-	if (roster)
-		roster->last = last;
+	if (!roster)
+		return NULL;
+	roster->last = last;
+	roster->max = max;
+	roster->extra = (extra + 7) / 8 * 8;
 	return roster;
 }
 
 struct roster *roster__free(struct roster *roster)
 {
-	while (roster && roster->members)
-		forget(roster, roster->members);
+	while (roster && roster->entries)
+		forget(roster, roster->entries);
 	free(roster);
 	return NULL;
 }
 
-/* Takes `key`. */
-static struct member *add(struct roster *roster, const struct replica *replica, char *key,
-			  size_t len, uint32_t number)
+/* Not in the roster yet. */
+static struct entry *make(const struct roster *roster, const struct replica *replica,
+			  struct key **ret_key, size_t *ret_len)
 {
-	struct member *member = calloc(1, sizeof(*member));
+	size_t len = sizeof(struct key) + texts_len(replica);
+	struct entry *entry = calloc(1, sizeof(*entry) + roster->extra + len);
+	struct str *texts[TEXTS];
 
-	if (HASH_COUNT(roster->members) >= ROSTER_MAX)
-		forget(roster, roster->members);
-	if (member) {
-		member->key = key;
-		member->number = number;
-		member->replica = replica_copy(replica);
-	}
-	if (!member || !member->replica) {
-		free(member);
-		free(key);
+	if (!entry)
 		return NULL;
+	*ret_key = (void *)((char *)entry->extra + roster->extra);
+	*ret_len = len;
+	entry->member.replica = copy_texts(*replica, (*ret_key)->texts);
+	list(&entry->member.replica, texts);
+	for (int i = 0; i < TEXTS; i++)
+		(*ret_key)->lens[i] = texts[i]->len;
+	return entry;
+}
+
+/* The entry that is there, else a new one of this number. NULL: no memory. */
+static struct entry *get(struct roster *roster, const struct replica *replica, uint32_t number)
+{
+	struct entry *entry, *made;
+	struct key *key;
+	size_t len;
+
+	made = make(roster, replica, &key, &len);
+	if (!made)
+		return NULL;
+	HASH_FIND(hh, roster->entries, key, len, entry);
+	if (entry) {
+		free(made);
+		return entry;
 	}
-	HASH_ADD_KEYPTR(hh, roster->members, member->key, len, member);
+	if (HASH_COUNT(roster->entries) >= roster->max)
+		forget(roster, roster->entries);
+	made->member.number = number;
+	HASH_ADD_KEYPTR(hh, roster->entries, key, len, made);
 	if (number > roster->last)
 		roster->last = number;
-	return member;
+	return made;
+}
+
+const struct roster_member *roster__get(struct roster *roster, const struct replica *replica)
+{
+	if (!roster->newest || !equal(&roster->newest->member.replica, replica))
+		roster->newest = get(roster, replica, roster->last + 1);
+	return roster->newest ? &roster->newest->member : NULL;
+}
+
+void *roster__extra(const struct roster_member *member)
+{
+	return ((struct entry *)member)->extra;
 }
 
 int roster__add(struct roster *roster, const struct replica *replica, uint32_t number)
 {
-	size_t len;
-	char *key = make_key(replica, &len);
-
-	return key && add(roster, replica, key, len, number) ? 0 : -ENOMEM;
+	return get(roster, replica, number) ? 0 : -ENOMEM;
 }
 
-uint32_t roster__number(struct roster *roster, const struct replica *replica,
-			const struct replica **ret_copy)
+const struct roster_member *roster__next(const struct roster *roster,
+					 const struct roster_member *member)
 {
-	struct member *member = roster->newest;
-	size_t len;
-	char *key;
+	const struct entry *next =
+		member ? ((const struct entry *)member)->hh.next : roster->entries;
 
-	if (!member || !equal(member->replica, replica)) {
-		key = make_key(replica, &len);
-		if (!key)
-			return 0;
-		HASH_FIND(hh, roster->members, key, len, member);
-		if (member)
-			free(key);
-		else
-			member = add(roster, replica, key, len, roster->last + 1);
-	}
-	roster->newest = member;
-	if (!member)
-		return 0;
-	*ret_copy = member->replica;
-	return member->number;
+	return next ? &next->member : NULL;
 }
