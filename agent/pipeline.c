@@ -14,6 +14,7 @@
 #include "agent/traceback.h"
 
 #define STREAMS_MAX 8192
+#define STREAM_IDLE_NS 60000000000ULL /* a line is not held for so long: the next one is later */
 /* Origin lines are needed for so long by the next agent: a relay copies within milliseconds. */
 #define ORIGIN_HELD_NS 1000000000ULL
 
@@ -41,7 +42,7 @@ struct pipeline {
 	/* read once a round: two clock reads a record cost more than its parsing */
 	uint64_t boot_to_unix_ns;
 	uint64_t observed_ns;
-	uint64_t attribute_due, replica_due;
+	uint64_t attribute_due, replica_due, streams_due;
 	uint64_t position;    /* of the event at hand */
 	bool was_durable;     /* likewise */
 	uint64_t origins[2];  /* the first origin line's position, of this half of ORIGIN_HELD_NS
@@ -84,6 +85,19 @@ static uint64_t stream_time(struct pipeline *p, const struct line *line)
 	}
 	stream->last_ns = time > stream->last_ns ? time : stream->last_ns + 1;
 	return stream->last_ns;
+}
+
+/* Those without a record since then. */
+static void forget_streams(struct pipeline *p, uint64_t since_ns)
+{
+	struct stream_time *stream, *next;
+
+	HASH_ITER (hh, p->streams, stream, next) {
+		if (stream->last_ns >= since_ns)
+			continue;
+		HASH_DEL(p->streams, stream);
+		free(stream);
+	}
 }
 
 static int hex_bytes(const char *text, uint8_t *ret, size_t bytes)
@@ -289,14 +303,9 @@ struct pipeline *pipeline__new(const struct pipeline_config *config, struct repl
 
 struct pipeline *pipeline__free(struct pipeline *p)
 {
-	struct stream_time *stream, *next;
-
 	if (!p)
 		return NULL;
-	HASH_ITER (hh, p->streams, stream, next) {
-		HASH_DEL(p->streams, stream);
-		free(stream);
-	}
+	forget_streams(p, UINT64_MAX);
 	line_assembler__free(p->lines);
 	traceback_joiner__free(p->tracebacks);
 	json_reader__free(p->json);
@@ -426,7 +435,12 @@ uint64_t pipeline__tick(struct pipeline *p, uint64_t now_ns)
 		p->attribute_due = attribute__tick(p->attribute, now_ns);
 	if (p->replica_due <= now_ns)
 		p->replica_due = replica_table__tick(p->replicas, now_ns);
+	if (p->streams_due <= now_ns) {
+		forget_streams(p, p->observed_ns - STREAM_IDLE_NS);
+		p->streams_due = now_ns + STREAM_IDLE_NS / 2;
+	}
 	due = earlier(due, let_go_of_origins(p, now_ns));
+	due = earlier(due, p->streams_due);
 	return earlier(due, earlier(p->attribute_due, p->replica_due));
 }
 
