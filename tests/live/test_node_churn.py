@@ -169,6 +169,7 @@ def _():
     with ApiServer() as api, tempfile.TemporaryDirectory(prefix="reqtap-churn-") as state, \
             Agent("--node", "node-1", "--kube-api", api.url, "--kube-token-file", api.token_file, "--state-dir", state,
                   "--listen", f"127.0.0.1:{port}") as node:
+        time.sleep(3)  # what loading the programs took has been given back
         before = node.rss_kib()
         containers, most, resident = churn(api, output, node)
         # looked at rarely: the receiver is a thread of this process
