@@ -14,6 +14,7 @@
 
 /* "OTLP/HTTP Response": a client must bound what it reads; beyond, the request is refused. */
 #define RESPONSE_MAX (4u << 20)
+#define PROXY_REFUSED 407 /* no receiver's answer, so no verdict: RFC 9110, 15.5.8 */
 /* How long a 401 or 403 waits for a new credential: the old one may be gone before the new one
  * has arrived here. Longer than connection.c takes to see a change. */
 #define CREDENTIAL_GRACE_NS 1500000000ULL
@@ -191,9 +192,12 @@ static void answered(struct request *request)
 		return;
 	}
 	explain(request);
+	if (request->status == PROXY_REFUSED) /* whose words are a page of HTML */
+		snprintf(request->reason, sizeof(request->reason),
+			 "the proxy wants a user and password, or others");
 	if (request->status == 413)
 		finish(request, EXPORT_TOO_LARGE, 0);
-	else if (is_retry_code(export, request->status))
+	else if (request->status == PROXY_REFUSED || is_retry_code(export, request->status))
 		finish(request, EXPORT_RETRY, 0);
 	else if (request->status == 401 || request->status == 403)
 		credential_refused(request);

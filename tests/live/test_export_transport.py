@@ -220,18 +220,25 @@ cache deny all
 netdb_filename none
 pinger_enable off
 shutdown_lifetime 0 seconds
-http_access allow all
+{access}
+"""
+PASSWORD = """
+auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/users
+acl known proxy_auth REQUIRED
+http_access allow known
 """
 
 
 @contextmanager
-def squid(folder):
-    """It gives up root, and so has a folder of its own."""
+def squid(folder, access="http_access allow all"):
+    """It gives up root, and so has a folder of its own. With PASSWORD as `access`: of "user", "pass-4711"."""
     port, own = free_port(), folder / f"squid{time.monotonic_ns()}"
     own.mkdir()
     shutil.chown(own, "proxy")
     folder.chmod(0o711)
-    (own / "squid.conf").write_text(SQUID.format(folder=own, port=port))
+    (own / "squid.conf").write_text(SQUID.format(folder=own, port=port, access=access.format(folder=own)))
+    hashed = subprocess.run(["openssl", "passwd", "-apr1", "pass-4711"], check=True, capture_output=True, text=True).stdout
+    (own / "users").write_text("user:" + hashed)
     command = ["/usr/sbin/squid", "-N", "-n", f"reqtap{port}", "-f", str(own / "squid.conf")]
     with running(*command, port=port) as process:
         yield f"http://127.0.0.1:{port}", own / "squid.log", process
@@ -249,6 +256,19 @@ def test_squid(folder):
         complete(receiver.records(), 3000)
         check(wait_for(lambda: "/200 " in log.read_text() and f"POST {receiver.url}" in log.read_text()), log.read_text()[-500:])
         check("CONNECT" not in log.read_text(), "a tunnel for what needs none")
+
+
+def test_squid_password(folder):
+    """squid wants a password, without a tunnel: its 407 is no receiver's refusal, nothing is lost"""
+    with Receiver() as receiver, squid(folder, PASSWORD) as (via, _, _):
+        env = environment(receiver)
+        env["http_proxy"] = via.replace("//", "//user:wrong-4712@")
+        bad = Ship(env, lines=10, rate=0, state_dir=folder / "state", drain_ms=1000)
+        check(bad.result()["left"] == 10 and "the proxy wants a user and password" in bad.stderr, bad.stderr)
+        check("wrong-4712" not in bad.stderr, bad.stderr)
+        env["http_proxy"] = via.replace("//", "//user:pass-4711@")
+        Ship(env, first=10, lines=3000, rate=6000, replicas=5, state_dir=folder / "state").result()
+        complete(receiver.records(), 3000)
 
 
 def test_squid_trouble(folder):
