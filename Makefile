@@ -136,7 +136,7 @@ vmtest: $(OUTPUT)/reqtap $(LIVE) $(VM) ## live tests on other kernels under qemu
 	$(Q)/usr/bin/python3 tests/vm/vm.py --output $(OUTPUT) --kernels '$(KERNELS)' --only '$(T)'
 
 bench: $(OUTPUT)/reqtap $(BENCH) ## measure the budgets; JSON and a plot under build/bench/
-	$(Q)tests/deps.sh build bench
+	$(Q)tests/deps.sh build bench vm
 	$(Q)/usr/bin/python3 tests/bench/bench.py --output $(OUTPUT) --only '$(T)'
 
 chart: $(OUTPUT)/reqtap ## test the chart with the real helm and kubectl

@@ -20,11 +20,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
 import services  # noqa: E402
+import vm  # noqa: E402
 from receiver import Receiver  # noqa: E402
 
 # what tests/bench/history.c writes: a request's id, a phrase that one line in a million has, a word of it, a common one
 HISTORY_QUERIES = ("request", '"checkpoint shard mismatch"', "shard", "tokenized")
+NEWEST = "7.2"  # of the kernels that tests/vm/ boots
 FLUENT_BIT = {"cpu_seconds": 12.07, "with_multiline": 14.04, "with_kubernetes_filter": 25.15,
               "source": "measured with Fluent Bit 5.1, 2 cores: CRI file to OTLP/HTTP gzip, 2 million lines, 3 runs"}
 
@@ -97,14 +100,31 @@ class Bench:
         """Time added to calls: tests/bench/cost.c, in the syscall plan on this kernel."""
         done = subprocess.run([self.output / "bench/cost", "syscall", str(self.pairs)], capture_output=True, text=True,
                               check=True, timeout=600)
+        return {"what": "time added to a call, as a part of the plain one (budget for a 200-byte write: 0.5)",
+                "rows": self.cost_rows(done.stdout)}
+
+    def guest(self):
+        """The same in both plans, on the newest kernel under emulation, where a ratio holds and a time does not."""
+        jobs = [{"name": plan, "env": {}, "command": ["build/bench/cost", plan, "3"]} for plan in vm.PLANS]
+        (self.output / "vmtest").mkdir(exist_ok=True)
+        base = vm.image.base(self.output, self.output / "vmtest/root")
+        try:
+            reports = vm.run_guest(NEWEST, self.output, base, jobs)
+        except vm.kernels.Missing as missing:
+            return {"what": f"not measured: {missing}", "plans": {}}
+        return {"what": f"time added to a call on {NEWEST} in a guest, as a part of the plain one",
+                "plans": {plan: self.cost_rows(reports[plan]["text"]) for plan in vm.PLANS if plan in reports}}
+
+    @staticmethod
+    def cost_rows(text):
         rows = []
-        for line in done.stdout.splitlines():
+        for line in text.splitlines():
             row = json.loads(line)
             pairs = list(zip(row["plain_ns"], row["captured_ns"]))
             rows.append({"what": f"{row['row']} {row['bytes'] or ''}".strip(), "who": row["who"], "writers": row["writers"],
                          "plain_ns": spread(row["plain_ns"]), "added_ns": spread([c - p for p, c in pairs]),
                          "part": spread([c / p - 1 for p, c in pairs]), "events": row["events"], "lost": row["lost"]})
-        return {"what": "time added to a call, as a part of the plain one (budget for a 200-byte write: 0.5)", "rows": rows}
+        return rows
 
     def stage(self, last, kind, size, lines=300000, replicas=1, requests=1):
         done = subprocess.run([self.output / "bench/stages", last, kind, str(size), str(lines), str(replicas), str(requests)],
@@ -286,7 +306,7 @@ def main():
     # one part measured again leaves the others as they were
     results = json.loads(saved.read_text(encoding="utf-8")) if args.only and saved.exists() else {}
     for name in ("cost", "stages", "instructions", "growth", "line_cost", "rate", "latency", "history",
-                 "ingest", "services"):
+                 "ingest", "services", "guest"):
         if args.only in ("", name):
             print(f"{name} …", flush=True)
             results[name] = getattr(bench, name)()

@@ -49,7 +49,7 @@ def copy_project(root, output):
     shutil.copytree(ROOT / "tests", root / "reqtap/tests",
                     ignore=shutil.ignore_patterns("__pycache__", "corpus", "node_modules"))
     for made in ("reqtap", "reqtap.bpf.o", "vm/probe_load", "vm/fields", "live/writer", "live/pins",
-                 "live/repoint"):
+                 "live/repoint", "bench/cost"):
         if (output / made).exists():
             target = root / "reqtap/build" / made
             target.parent.mkdir(parents=True, exist_ok=True)
