@@ -141,7 +141,7 @@ async def drive(case, folder):
     holder, port = matrix.reserve_port()
     server = matrix.Server(case, folder, port, upstream_port, REQTAP)
     try:
-        sent, errors = await matrix.load.run(port, 10, 40, case.options)
+        sent, errors = await matrix.client(case)(port, 10, 40, case.options)
         assert not errors, errors[:3]
         await asyncio.sleep(0.3)
     finally:

@@ -180,6 +180,11 @@ def check_handler_truth(truth, sent):
         raise RuntimeError(f"the server's truth about {len(bad)} requests is not what was sent: {bad[:5]}")
 
 
+def client(case):
+    """What asks the case's server."""
+    return importlib.import_module("load_h2" if case.options.get("http2") else "load").run
+
+
 async def drive(case, folder, reqtap, plan):
     upstream, upstream_port = await load.start_upstream()
     holder, port = reserve_port()
@@ -187,8 +192,7 @@ async def drive(case, folder, reqtap, plan):
     server = Server(case, folder, port, upstream_port, reqtap)
     try:
         for connections, each in plan:
-            run = importlib.import_module("load_h2" if case.options.get("http2") else "load").run
-            more, bad = await run(port, connections, each, case.options)
+            more, bad = await client(case)(port, connections, each, case.options)
             sent.update(more)
             errors += bad
         await asyncio.sleep(case.options.get("linger_s", 0.3))
