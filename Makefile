@@ -62,7 +62,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(OUTPUT)/unit/%,$(wildcard tests/unit/te
 FUZZ      := $(patsubst tests/fuzz/%.c,$(OUTPUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(OUTPUT)/bench/%,$(wildcard tests/bench/*.c))
 LIVE      := $(patsubst tests/live/%.c,$(OUTPUT)/live/%,$(wildcard tests/live/*.c)) \
-             $(OUTPUT)/live/reqtap-other
+             $(OUTPUT)/live/reqtap-other $(OUTPUT)/bench/ship $(OUTPUT)/bench/connection
 PAGE      := $(OUTPUT)/page/serve
 VM        := $(OUTPUT)/vm/fields $(OUTPUT)/vm/probe_load
 

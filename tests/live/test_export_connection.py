@@ -212,4 +212,4 @@ def test_vendors(folder):
             check("accepted" in connection(folder, "test"), name)
 
 
-main(globals(), CONNECTION)
+main(globals())
