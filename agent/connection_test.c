@@ -59,6 +59,8 @@ static const char *advice(long status)
 	case 405:
 		return "check the endpoint's path: it is used as it is, usually it ends in "
 		       "/v1/logs";
+	case 407:
+		return "the proxy wants a user and password, or others, in its URL";
 	case 413:
 		return "it does not even take one record: this is no logs receiver, or a proxy's "
 		       "limit";

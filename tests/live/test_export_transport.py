@@ -195,18 +195,24 @@ def test_proxy(folder):
             check(log.read_text().count("CONNECT 127") == before, "it went through the proxy")
 
 
+def wrong_then_right(env, variable, via, folder, words):
+    """3,000 lines by a proxy; with a wrong password first, when the first 10 wait and `words` are said."""
+    env[variable] = via.replace("//", "//user:wrong-4712@")
+    bad = Ship(env, lines=10, rate=0, state_dir=folder / "state", drain_ms=1000)
+    check(bad.result()["left"] == 10 and words in bad.stderr, bad.stderr)
+    check("wrong-4712" not in bad.stderr, bad.stderr)
+    env[variable] = via.replace("//", "//user:pass-4711@")
+    Ship(env, first=10, lines=3000, rate=6000, replicas=5, state_dir=folder / "state").result()
+
+
 def test_proxy_password(folder):
     """a proxy that wants a password: it is given; a wrong one is told, not shown, and nothing lost"""
     with Receiver() as receiver, nginx(folder, receiver) as (url, _):
         port = int(url.split(":")[2].split("/")[0])
         with proxy(folder, port, "BasicAuth user pass-4711") as (via, _):
             env = environment(CERTIFICATE=str(folder / "authority.crt"))
-            env.update(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=url, https_proxy=via.replace("//", "//user:wrong-4712@"))
-            bad = Ship(env, lines=10, rate=0, state_dir=folder / "state", drain_ms=1000)
-            check(bad.result()["left"] == 10 and "CONNECT tunnel failed" in bad.stderr, bad.stderr)
-            check("wrong-4712" not in bad.stderr, bad.stderr)
-            env["https_proxy"] = via.replace("//", "//user:pass-4711@")
-            Ship(env, first=10, lines=3000, rate=6000, replicas=5, state_dir=folder / "state").result()
+            env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] = url
+            wrong_then_right(env, "https_proxy", via, folder, "CONNECT tunnel failed")
             complete(receiver.records(), 3000)
 
 
@@ -262,12 +268,7 @@ def test_squid_password(folder):
     """squid wants a password, without a tunnel: its 407 is no receiver's refusal, nothing is lost"""
     with Receiver() as receiver, squid(folder, PASSWORD) as (via, _, _):
         env = environment(receiver)
-        env["http_proxy"] = via.replace("//", "//user:wrong-4712@")
-        bad = Ship(env, lines=10, rate=0, state_dir=folder / "state", drain_ms=1000)
-        check(bad.result()["left"] == 10 and "the proxy wants a user and password" in bad.stderr, bad.stderr)
-        check("wrong-4712" not in bad.stderr, bad.stderr)
-        env["http_proxy"] = via.replace("//", "//user:pass-4711@")
-        Ship(env, first=10, lines=3000, rate=6000, replicas=5, state_dir=folder / "state").result()
+        wrong_then_right(env, "http_proxy", via, folder, "the proxy wants a user and password")
         complete(receiver.records(), 3000)
 
 

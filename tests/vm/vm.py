@@ -18,6 +18,7 @@ import image  # noqa: E402
 import kernels  # noqa: E402
 
 PLANS = ["syscall", "fentry"]
+KERNELS = "5.10 6.1 6.12 7.2"  # the newest last
 TESTS = ["writer", "paths", "pins", "repoint", "servers"]  # those of tests/live/ that are about the kernel, not about the way out
 NODE = ["node_runc", "node", "rights"]  # of the agent, which chooses its plan: a guest has cgroup v2 alone, as a node has
 BOOT_TRIES = 3
@@ -119,7 +120,7 @@ def say(number, name, report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build"))
-    parser.add_argument("--kernels", default="5.10 6.1 6.12 7.2")
+    parser.add_argument("--kernels", default=KERNELS)
     parser.add_argument("--short", action="store_true", help="both plans on a pipe alone")
     parser.add_argument("--only", default="", help="part of a job's name: load, writer, fentry/")
     args = parser.parse_args()
